@@ -1,0 +1,214 @@
+/**
+ * A `Connection` on a `net.Socket`.
+ *
+ * The socket is read only while somebody peeks or relays, and never more than `PEEK_BYTES_MAX` ahead. One listener per
+ * event is attached for the whole life; peeking and relaying only exchange what it calls, `#reader`.
+ */
+import { Effect } from "effect"
+import type { Socket } from "node:net"
+import { ConnectionReset, PeekTimeout, PeerEnded, type Connection, type PeekError } from "../Connection.ts"
+import { parseIpAddress, ipv4FromWord } from "../IpAddress.ts"
+import type { SocketAddress } from "../SocketAddress.ts"
+
+/** What takes the events of a connection's socket. */
+export interface Reader {
+  data(chunk: Buffer): void
+  /** The peer's FIN. */
+  end(): void
+  /** The peer's RST, or another failure; the socket is gone. */
+  reset(): void
+  /** Everything that `write` refused to take more behind has been accepted by the kernel. */
+  drain(): void
+  /** Our FIN has been sent, behind everything written. */
+  finish(): void
+}
+
+/**
+ * How far a connection is read ahead of its peeker. More than the largest peek that is ever asked for would be wasted;
+ * a peek that is larger (`max_hello_bytes` can be) reads on as long as somebody waits for it.
+ */
+const PEEK_BYTES_MAX = 64 * 1024
+
+export class NodeConnection implements Connection {
+  readonly peer: SocketAddress
+  readonly socket: Socket
+  readonly #now: () => number
+  #local: SocketAddress | undefined
+  /** All bytes received and not consumed, of which `#length` are in use. */
+  #bytes: Buffer = EMPTY
+  #length = 0
+  #ended = false
+  #failed = false
+  /** Bytes written, fixed when the socket goes; Node's own count then takes what was lost for written. */
+  #bytesWrittenFinal: number | undefined
+  #waiter: Waiter | undefined
+  #deadline: NodeJS.Timeout | undefined
+  #resetListener: (() => void) | undefined
+  #reader: Reader = this
+
+  constructor(socket: Socket, now: () => number) {
+    this.socket = socket
+    this.#now = now
+    this.peer = socketAddress(socket.remoteAddress, socket.remotePort)
+    socket.on("data", (chunk: Buffer) => this.#reader.data(chunk))
+    socket.on("end", () => this.#reader.end())
+    socket.on("error", () => this.#fail())
+    socket.on("drain", () => this.#reader.drain())
+    socket.on("finish", () => this.#reader.finish())
+    socket.pause()
+  }
+
+  get local(): SocketAddress {
+    return (this.#local ??= socketAddress(this.socket.localAddress, this.socket.localPort))
+  }
+
+  get bytesWritten(): number {
+    // What Node still holds in its own queue no kernel has accepted.
+    return this.#bytesWrittenFinal ?? this.socket.bytesWritten - this.socket.writableLength
+  }
+
+  peek(seen: number, deadline: number): Effect.Effect<Uint8Array, PeekError> {
+    if (this.#length > seen) return Effect.succeed(this.#view())
+    return Effect.callback<Uint8Array, PeekError>((resume) => {
+      if (this.#length > seen) return resume(Effect.succeed(this.#view()))
+      if (this.#failed) return resume(FAIL_RESET)
+      if (this.#ended) return resume(FAIL_ENDED)
+      const waiter: Waiter = { seen, resume }
+      this.#waiter = waiter
+      this.#deadline ??= setTimeout(() => this.#wake(FAIL_TIMEOUT), Math.max(0, deadline - this.#now()))
+      this.socket.resume()
+      return Effect.sync(() => {
+        this.#waiter = undefined
+      })
+    })
+  }
+
+  consume(count: number): void {
+    this.#bytes = this.#bytes.subarray(count)
+    this.#length -= count
+  }
+
+  write(bytes: Uint8Array): Effect.Effect<void, ConnectionReset> {
+    return Effect.callback<void, ConnectionReset>((resume) => {
+      if (this.socket.destroyed) return resume(FAIL_RESET)
+      this.socket.write(bytes, (error) => resume(error ? FAIL_RESET : Effect.void))
+    })
+  }
+
+  readonly endWrite: Effect.Effect<void> = Effect.sync(() => {
+    this.socket.end()
+  })
+
+  reset(): void {
+    this.stopPeeking()
+    if (this.socket.destroyed) return
+    this.#bytesWrittenFinal = this.bytesWritten
+    this.socket.resetAndDestroy()
+  }
+
+  /** Frees the socket once both ways have finished; what was written is still delivered. */
+  close(): void {
+    this.#bytesWrittenFinal = this.bytesWritten
+    this.socket.destroy()
+  }
+
+  onReset(listener: (() => void) | undefined): void {
+    this.#resetListener = listener
+  }
+
+  /** The socket failed already, or the peer's FIN has come: a relay that starts now has to be told. */
+  get failed(): boolean {
+    return this.#failed
+  }
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  /** Hands events to `reader` from now on, and what was peeked with them. The socket is paused until `resume`. */
+  read(reader: Reader): Uint8Array {
+    this.stopPeeking()
+    this.#reader = reader
+    this.#resetListener = undefined
+    const peeked = this.#view()
+    this.#bytes = EMPTY
+    this.#length = 0
+    return peeked
+  }
+
+  /** Forgets the peek's timer and waiter. */
+  stopPeeking(): void {
+    clearTimeout(this.#deadline)
+    this.#deadline = undefined
+    this.#waiter = undefined
+  }
+
+  // The connection is its own reader while it is peeked.
+
+  data(chunk: Buffer): void {
+    if (this.#length === 0) {
+      this.#bytes = chunk
+    } else {
+      this.#append(chunk)
+    }
+    this.#length += chunk.length
+    const waiting = this.#waiter
+    if (waiting !== undefined && this.#length > waiting.seen) this.#wake(Effect.succeed(this.#view()))
+    if (this.#length >= PEEK_BYTES_MAX && this.#waiter === undefined) this.socket.pause()
+  }
+
+  end(): void {
+    this.#ended = true
+    this.#wake(FAIL_ENDED)
+  }
+
+  drain(): void {}
+  finish(): void {}
+
+  /** Appends to the peeked bytes; room doubles, so that bytes coming one at a time cost linear time. */
+  #append(chunk: Buffer): void {
+    const needed = this.#length + chunk.length
+    if (needed > this.#bytes.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.#bytes.length))
+      this.#bytes.copy(grown, 0, 0, this.#length)
+      this.#bytes = grown
+    }
+    chunk.copy(this.#bytes, this.#length)
+  }
+
+  #view(): Buffer {
+    return this.#length === this.#bytes.length ? this.#bytes : this.#bytes.subarray(0, this.#length)
+  }
+
+  #wake(result: Effect.Effect<Uint8Array, PeekError>): void {
+    const waiting = this.#waiter
+    this.#waiter = undefined
+    waiting?.resume(result)
+  }
+
+  #fail(): void {
+    if (this.#failed) return
+    this.#failed = true
+    this.#bytesWrittenFinal = this.bytesWritten
+    this.#wake(FAIL_RESET)
+    this.#resetListener?.()
+    if (this.#reader !== this) this.#reader.reset()
+  }
+}
+
+interface Waiter {
+  readonly seen: number
+  readonly resume: (result: Effect.Effect<Uint8Array, PeekError>) => void
+}
+
+/** A peer that is gone before we could ask has no address any more; it is shown as this. */
+const UNKNOWN: SocketAddress = { ip: ipv4FromWord(0), port: 0 }
+
+const socketAddress = (text: string | undefined, port: number | undefined): SocketAddress => {
+  const ip = text === undefined ? undefined : parseIpAddress(text)
+  return ip === undefined || port === undefined ? UNKNOWN : { ip, port }
+}
+
+const EMPTY = Buffer.alloc(0)
+const FAIL_RESET = Effect.fail(ConnectionReset)
+const FAIL_ENDED = Effect.fail(PeerEnded)
+const FAIL_TIMEOUT = Effect.fail(PeekTimeout)
