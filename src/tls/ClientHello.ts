@@ -19,7 +19,7 @@ export type HelloRead =
 
 /** Reads one connection's hello. The first verdict other than `NeedMore` stands, whatever follows. */
 export class ClientHelloReader {
-  /** The offset at which the hello must have ended, record headers included. */
+  /** The offset at which the hello must have ended, record headers included. So many bytes always get a verdict. */
   readonly #bytesMax: number
   /** The first byte not yet walked over. */
   #at = 0
@@ -117,7 +117,7 @@ const gather = (bytes: Uint8Array, size: number): Uint8Array => {
     const payload = record + RECORD_HEADER_BYTES
     const length = uint16(bytes, record + 3)
     const taken = Math.min(length, size - filled)
-    for (let i = 0; i < taken; i++) message[filled + i] = bytes[payload + i]!
+    message.set(bytes.subarray(payload, payload + taken), filled)
     filled += taken
     record = payload + length
   }

@@ -149,6 +149,14 @@ describe("any bytes", () => {
     assert.sameMembers([...seen], ["NeedMore", "Hello", "not_tls", "hello_too_large", "no_sni"])
   })
 
+  it("get one as soon as there are as many as the limit allows", () => {
+    const property = fc.property(anyMutant, fc.integer({ min: 5, max: 3000 }), (bytes, bytesMax) => {
+      fc.pre(bytes.length >= bytesMax)
+      assert.notStrictEqual(readWhole(bytes.subarray(0, bytesMax), bytesMax)._tag, "NeedMore")
+    })
+    fc.assert(property, { numRuns: 500 })
+  })
+
   it("keep the verdict they have, whatever follows", () => {
     const property = fc.property(anyMutant, fc.uint8Array({ maxLength: 100 }), (bytes, more) => {
       const verdict = readWhole(bytes)
@@ -188,6 +196,7 @@ describe("a well-formed hello", () => {
     assert.strictEqual(describeRead(readWhole(record(22, concat(whole, whole)))), wanted)
     assert.strictEqual(describeRead(readWhole(concat(record(22, whole), record(23, Uint8Array.of(1, 2))))), wanted)
     assert.strictEqual(describeRead(readWhole(concat(record(22, whole), Uint8Array.of(0)))), wanted)
+    assert.strictEqual(describeRead(readWhole(inRecords(concat(whole, whole), [50]))), wanted)
   })
 
   it("with an encrypted inner hello is known by its outer name", () => {
