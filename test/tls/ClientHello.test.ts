@@ -77,7 +77,7 @@ const anyRecordSizes = fc.array(fc.oneof(fc.integer({ min: 1, max: 8 }), fc.inte
   minLength: 1,
   maxLength: 6
 })
-const anyFixture = fc.constantFrom(...FIXTURES.map(([file]) => file)).map((file) => ({ file, bytes: fixture(file) }))
+const anyFixture = fc.constantFrom(...FIXTURES.map(([file]) => file))
 const anyLabel = fc.stringMatching(/^[A-Za-z_][A-Za-z0-9_-]{0,20}$/)
 const anyName = fc.array(anyLabel, { minLength: 1, maxLength: 5 }).map((labels) => labels.join("."))
 const anyExtension: fc.Arbitrary<Extension> = fc.tuple(
@@ -104,10 +104,12 @@ describe("hellos of real clients", () => {
   })
 
   it("are read alike in records of any size and segments of any size", () => {
-    const property = fc.property(anyFixture, anyRecordSizes, fc.infiniteStream(fc.nat()), ({ bytes }, sizes, cuts) => {
+    const property = fc.property(anyFixture, anyRecordSizes, fc.infiniteStream(fc.nat()), (file, sizes, cuts) => {
+      const bytes = fixture(file)
       const resized = inRecords(outOfRecords(bytes), sizes)
       const points = [...cuts.take(10)].map((cut) => cut % (resized.length + 1))
-      assert.deepStrictEqual(readInSegments(resized, points), readWhole(bytes))
+      // Records of a byte or two make of the largest fixture more bytes than the usual limit.
+      assert.deepStrictEqual(readInSegments(resized, points, resized.length), readWhole(bytes))
     })
     fc.assert(property, { numRuns: 300 })
   })
@@ -340,7 +342,8 @@ describe("not_tls", () => {
 
 describe("hello_too_large", () => {
   it("is decided by the hello's last byte, record headers included, and no later one", () => {
-    const property = fc.property(anyFixture, anyRecordSizes, ({ bytes }, sizes) => {
+    const property = fc.property(anyFixture, anyRecordSizes, (file, sizes) => {
+      const bytes = fixture(file)
       const resized = inRecords(outOfRecords(bytes), sizes)
       assert.deepStrictEqual(readWhole(concat(resized, new Uint8Array(99)), resized.length), readWhole(bytes))
       assert.strictEqual(describeRead(readWhole(resized, resized.length - 1)), "hello_too_large")
