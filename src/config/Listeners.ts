@@ -1,0 +1,150 @@
+/**
+ * `[[listeners]]` with their routes and policies, and the rules between their keys.
+ *
+ * Certificates are only named here; CertificateCheck.ts reads them.
+ */
+import type { TomlTable, TomlValue } from "smol-toml"
+import type { L7Policy, Listener, Route } from "../snapshot/Snapshot.ts"
+import { LISTENER, POLICY, ROUTE, type Values } from "./Keys.ts"
+import { showPath, showValue, type TomlPath } from "./Printable.ts"
+import type { Report } from "./Report.ts"
+import { resolveOrNone, type Source } from "./Source.ts"
+import { complete, keepOnce, readTable, readTables } from "./Table.ts"
+import { valueAt } from "./Toml.ts"
+
+/** The listeners that could be read; what is wrong with the others is in the report. */
+export const readListeners = (source: Source): ReadonlyArray<Listener> => {
+  const { document, misspelt, report } = source
+  const value = valueAt(document, ["listeners"])
+  if (misspelt.has("listeners")) return []
+  if (value === undefined || (Array.isArray(value) && value.length === 0)) {
+    report.problem(["listeners"], "missing; write at least one [[listeners]] with its addr")
+    return []
+  }
+  const readings = readTables(value, ["listeners"], "[[listeners]]", report).map(({ table, at }) =>
+    readListener(table, at, source)
+  )
+  checkUnique(readings, "give its routes to that listener", source)
+  return readings.flatMap(({ result }) => result ?? [])
+}
+
+/** What came of one table. `name` tells it from its neighbours, and is there whenever the key that holds it is right. */
+interface Reading<A> {
+  readonly name: string | undefined
+  readonly nameAt: TomlPath
+  readonly result: A | undefined
+}
+
+const readListener = (table: TomlTable, at: TomlPath, source: Source): Reading<Listener> => {
+  const { report } = source
+  const values = readTable(LISTENER, table, at, report, { nested: ["routes"] })
+  const routes = readTables(table["routes"], [...at, "routes"], "[[listeners.routes]]", report).map((entry) =>
+    readRoute(entry.table, entry.at, source)
+  )
+  checkUnique(routes, "a listener has one route for a hostname", source)
+  warnOfProxies(values, [...at, "trusted_proxies"], report)
+  const listener = complete(LISTENER, values)
+  return {
+    name: values.addr,
+    nameAt: [...at, "addr"],
+    result: listener && {
+      addr: listener.addr,
+      proxyProtocol: listener.proxy_protocol,
+      trustedProxies: keepOnce(listener.trusted_proxies, (ip) => ip, [...at, "trusted_proxies"], report),
+      maxConnections: listener.max_connections,
+      routes: routes.flatMap(({ result }) => result ?? [])
+    }
+  }
+}
+
+const warnOfProxies = (values: Partial<Values<typeof LISTENER>>, at: TomlPath, report: Report): void => {
+  const { proxy_protocol, trusted_proxies } = values
+  if (proxy_protocol === undefined || trusted_proxies === undefined) return
+  if (proxy_protocol && trusted_proxies.length === 0) {
+    report.warning(at, "empty, so anyone may send a PROXY header and claim any address; name your proxies")
+  }
+  // No error: who turns proxy_protocol off for a while keeps the list.
+  if (!proxy_protocol && trusted_proxies.length > 0) report.warning(at, "without effect until proxy_protocol = true")
+}
+
+const readRoute = (table: TomlTable, at: TomlPath, source: Source): Reading<Route> => {
+  const { report } = source
+  const values = readTable(ROUTE, table, at, report, { nested: ["l7_policies"] })
+  const policies = readPolicies(table["l7_policies"], [...at, "l7_policies"], report)
+  checkMode(table, values, at, report)
+  const route = complete(ROUTE, values)
+  return { name: values.hostname, nameAt: [...at, "hostname"], result: route && routeOf(route, policies, source) }
+}
+
+/** The rules between a route's keys. Each broken one is a problem of the route, however many keys it is about. */
+const checkMode = (table: TomlTable, values: Partial<Values<typeof ROUTE>>, at: TomlPath, report: Report): void => {
+  if (values.mode === "l4") {
+    const misplaced = L7_KEYS.filter((key) => Object.hasOwn(table, key))
+    if (misplaced.length > 0)
+      report.problem(at, `mode = "l4" takes no ${join(misplaced, "or")}; set mode = "l7" or remove ${what(misplaced)}`)
+  }
+  if (values.mode !== "l7") return
+  const missing = (["tls_cert", "tls_key"] as const).filter((key) => values[key] === "")
+  if (missing.length > 0)
+    report.problem(at, `mode = "l7" needs ${join(missing, "and")}; write the path of each PEM file`)
+  if (values.backend_tls !== false) return
+  const useless = (["backend_ca", "backend_server_name"] as const).filter((key) => values[key])
+  if (useless.length > 0)
+    report.problem(
+      at,
+      `backend_tls = false takes no ${join(useless, "or")}; set backend_tls = true or remove ${what(useless)}`
+    )
+}
+
+const readPolicies = (value: TomlValue | undefined, at: TomlPath, report: Report): ReadonlyArray<L7Policy> => {
+  const policies = readTables(value, at, "[[listeners.routes.l7_policies]]", report).flatMap((entry) => {
+    const values = readTable(POLICY, entry.table, entry.at, report)
+    if (values.type === "require_header" && values.value !== undefined && !HEADER_NAME.test(values.value)) {
+      report.problem([...entry.at, "value"], `${showValue(values.value)} is no header name such as "x-api-key"`)
+    }
+    return complete(POLICY, values) ?? []
+  })
+  // Both types compare without case.
+  return keepOnce(policies, ({ type, value }) => `${type} ${value.toLowerCase()}`, at, report)
+}
+
+/** Reports each reading whose name an earlier one has. */
+const checkUnique = (readings: ReadonlyArray<Reading<unknown>>, advice: string, source: Source): void => {
+  const first = new Map<string, TomlPath>()
+  for (const { name, nameAt } of readings) {
+    if (name === undefined) continue
+    const other = first.get(name)
+    const written = valueAt(source.document, nameAt) ?? name
+    if (other === undefined) first.set(name, nameAt)
+    else source.report.problem(nameAt, `${showValue(written)} is ${showPath(other)} already; ${advice}`)
+  }
+}
+
+const routeOf = (route: Values<typeof ROUTE>, l7Policies: ReadonlyArray<L7Policy>, source: Source): Route => {
+  const { hostname, backend, send_proxy_protocol: sendProxyProtocol } = route
+  if (route.mode === "l4") return { hostname, backend, sendProxyProtocol, mode: "l4" }
+  return {
+    hostname,
+    backend,
+    sendProxyProtocol,
+    mode: "l7",
+    tlsCert: resolveOrNone(source, route.tls_cert),
+    tlsKey: resolveOrNone(source, route.tls_key),
+    backendProtocol: route.backend_protocol,
+    backendTls: route.backend_tls,
+    backendCa: resolveOrNone(source, route.backend_ca),
+    backendServerName: route.backend_server_name,
+    l7Policies
+  }
+}
+
+const join = (keys: ReadonlyArray<string>, word: string): string =>
+  keys.length < 2 ? keys.join("") : `${keys.slice(0, -1).join(", ")} ${word} ${keys.at(-1)}`
+
+const what = (keys: ReadonlyArray<string>): string => (keys.length === 1 ? "it" : "them")
+
+/** What an L4 route refuses even where it says no more than the default: it was meant for something. */
+const L7_KEYS = [...Object.keys(ROUTE).filter((key) => /^(?:tls|backend)_/.test(key)), "l7_policies"]
+
+/** A token (RFC 9110 5.6.2). */
+const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/
