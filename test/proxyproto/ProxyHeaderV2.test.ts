@@ -145,10 +145,19 @@ describe("a CRC32C", () => {
     assert.strictEqual(readText(concat(sealed, Uint8Array.of(22, 3, 1))), `56 ${BOTH_IPV4}`)
   })
 
-  it("is of four bytes, and the only one", () => {
-    assert.strictEqual(readText(v2(PROXY, TCP4, IPV4, tlv(CRC32C, new Uint8Array(3)))), BAD_CHECKSUM)
-    assert.strictEqual(readText(v2(PROXY, TCP4, IPV4, tlv(CRC32C, new Uint8Array(5)))), BAD_CHECKSUM)
-    assert.strictEqual(readText(v2(PROXY, TCP4, IPV4, tlv(CRC32C, new Uint8Array(0)))), BAD_CHECKSUM)
+  it("is of four bytes", () => {
+    for (const size of [0, 3, 5]) {
+      assert.strictEqual(readText(v2(PROXY, TCP4, IPV4, tlv(CRC32C, new Uint8Array(size)))), BAD_CHECKSUM)
+    }
+    const rightButLong = withChecksum(v2(PROXY, TCP4, IPV4, tlv(CRC32C, new Uint8Array(5))), 31)
+    assert.strictEqual(readText(rightButLong), BAD_CHECKSUM)
+  })
+
+  it("is the only one, even where each of two is right", () => {
+    const twice = v2(PROXY, TCP4, IPV4, tlv(CRC32C, hex("321f3a58")), tlv(CRC32C, hex("41715b27")))
+    assert.deepStrictEqual(withChecksum(twice, 31), twice)
+    assert.deepStrictEqual(withChecksum(twice, 38), twice)
+    assert.strictEqual(readText(twice), BAD_CHECKSUM)
   })
 
   it("refuses the header with any one bit of it turned", () => {
