@@ -3,9 +3,9 @@
  *
  * Node's own `process.stderr` queues without bound on a pipe that nobody reads, and blocks the event loop on a file or
  * a terminal. Here every write goes through libuv's thread pool. A thread that blocks in write(2) is lost to DNS and
- * files and cannot be joined at exit, so pipes and terminals are opened anew without blocking, and sockets, which cannot
- * be, are made non-blocking: a stalled reader then shows as EAGAIN. The descriptor stays its owner's and is never closed here:
- * the next accepted connection would get its number, and with it whatever others print.
+ * files and cannot be joined at exit. So pipes and terminals are opened anew without blocking, and sockets, which
+ * cannot be, are made non-blocking: a stalled reader then shows as EAGAIN. The descriptor stays its owner's and is
+ * never closed here: the next accepted connection would get its number, and with it whatever others print.
  */
 import { Effect } from "effect"
 import type { Scope } from "effect"
@@ -21,7 +21,10 @@ export const openDescriptor = (fd: number): Effect.Effect<LogDestination, never,
       Effect.sync(() => nonBlocking(fd)),
       (own) => Effect.sync(() => (own === fd ? undefined : fs.closeSync(own)))
     ),
-    (own): LogDestination => ({ write: (bytes) => write(own, bytes) })
+    (own): LogDestination => ({
+      // One of our own never blocks, and is not closed under a write: the number may be another file's by then.
+      write: (bytes) => (own === fd ? write(own, bytes) : Effect.uninterruptible(write(own, bytes)))
+    })
   )
 
 const write = (fd: number, bytes: Uint8Array): Effect.Effect<number, LogDestinationBroken> =>

@@ -6,13 +6,14 @@
  * would have been. It does no writing and knows no time; one consumer takes batches, one at a time.
  */
 
-/** Characters held at most, queued and being written: a few seconds of a busy access log, and little next to the heap. */
+/** Characters held at most, queued and being written: seconds of a busy access log, and little next to the heap. */
 export const BUFFER_LENGTH_MAX = 1024 * 1024
 
 /** A batch takes no more lines beyond this: a pipe's capacity on Linux, so that room is freed in such steps. */
 export const BATCH_LENGTH = 64 * 1024
 
 export class LineBuffer {
+  readonly #notice: (lost: number) => string
   /** Every line that will never be written. */
   dropped = 0
   readonly #queue: Array<Batch> = []
@@ -23,11 +24,18 @@ export class LineBuffer {
   #lost = 0
   #ended = false
 
+  /** `notice` makes the line that tells how many were lost. */
+  constructor(notice: (lost: number) => string) {
+    this.#notice = notice
+  }
+
   /** Queues `line`, to which it adds the newline. `false`: there was no room, or the end has come. */
   push(line: string): boolean {
     if (this.#ended || this.#lost > 0 || this.#length + line.length >= BUFFER_LENGTH_MAX) {
       this.dropped++
       this.#lost++
+      // A line that is longer than the whole buffer is dropped while no batch is there to be waited for.
+      if (this.#length === 0 && !this.#ended) this.#tellLost()
       return false
     }
     this.#append(line, 1)
@@ -40,14 +48,12 @@ export class LineBuffer {
     return this.#taken?.text
   }
 
-  /** The batch taken last is written: frees its room. `notice` makes the line that tells how many were lost meanwhile. */
-  release(notice: (lost: number) => string): void {
+  /** The batch taken last is written: frees its room, and tells how many lines were lost meanwhile. */
+  release(): void {
     this.#length -= this.#taken?.text.length ?? 0
     this.#taken = undefined
-    if (this.#lost === 0) return
     // Beyond the bound by one line at worst: a batch makes room, and nothing else has been let in since.
-    this.#append(notice(this.#lost), 0)
-    this.#lost = 0
+    if (this.#lost > 0) this.#tellLost()
   }
 
   /** Nothing will be written any more: what is held is dropped, and what comes. */
@@ -58,6 +64,11 @@ export class LineBuffer {
     this.#queue.length = 0
     this.#taken = undefined
     this.#length = 0
+  }
+
+  #tellLost(): void {
+    this.#append(this.#notice(this.#lost), 0)
+    this.#lost = 0
   }
 
   #append(line: string, count: 0 | 1): void {

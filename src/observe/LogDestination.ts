@@ -5,7 +5,7 @@ import type { Effect } from "effect"
 export interface LogDestination {
   /**
    * Takes the first of `bytes` and answers how many; 0 when there is no room now, so ask again later. Fails when it is
-   * broken for good. The caller waits for the answer before it writes again; when it gives up waiting it writes no more.
+   * broken for good. The caller waits for the answer before it writes again; if it gives up it writes no more.
    */
   readonly write: (bytes: Uint8Array) => Effect.Effect<number, LogDestinationBroken>
 }

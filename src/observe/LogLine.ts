@@ -2,7 +2,7 @@
  * How one record becomes one line, in both formats, so that no line can be forged.
  *
  * A line holds no character that a terminal, an editor or a log reader could take for the end of it or for a command:
- * every control, format (bidirectional overrides, zero-width) and separator character is written as `\uXXXX`. In text
+ * every control, format (bidirectional overrides, zero-width) and separator character is escaped as in JSON. In text
  * a value is bare when it is plain ASCII, else a JSON string literal, so `key=value` pairs read back without guessing.
  * In JSON a line is one flat object. What goes into a line, and where lines go, is the callers' business.
  */
@@ -49,7 +49,7 @@ export const jsonValue = (value: LogValue): string => {
   return value === "" || BARE.test(value) ? `"${value}"` : quote(value)
 }
 
-/** Anything an annotation may hold as a field. Objects become text; one that throws when looked at does not throw here. */
+/** Anything an annotation may hold as a field. Objects become text, even one that throws when it is looked at. */
 export const toLogValue = (value: unknown): LogValue => {
   if (value === undefined || value === null) return null
   if (typeof value === "string" || typeof value === "boolean") return value
@@ -61,7 +61,7 @@ const textMessage = (message: string): string => (PROSE.test(message) ? message 
 
 const textKey = (key: string): string => (key === "" ? "_" : key.replace(NOT_KEY, "_"))
 
-/** JSON.stringify escapes quotes, backslashes, C0 controls and lone surrogates; the rest that is invisible comes here. */
+/** JSON.stringify escapes quotes, backslashes, C0 controls and lone surrogates; here the rest that is invisible. */
 const quote = (text: string): string => JSON.stringify(text).replace(INVISIBLE, escapeCharacter)
 
 const escapeCharacter = (character: string): string => {

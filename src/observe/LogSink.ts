@@ -54,16 +54,16 @@ const RETRY_DELAY_MS_MAX = 100
 
 const make = Effect.fnUntraced(function* (destination: LogDestination, format: LogFormat) {
   const clock = yield* Clock.Clock
-  const buffer = new LineBuffer()
   const filled = Latch.makeUnsafe(false)
   const closing = Latch.makeUnsafe(false)
-  const notice = (lost: number) =>
+  const buffer = new LineBuffer((lost) =>
     formatRecord(format, {
       time: clock.currentTimeMillisUnsafe(),
       level: "warn",
       message: `${lost} log lines dropped`,
       fields: []
     })
+  )
 
   const drain = Effect.gen(function* () {
     do {
@@ -72,7 +72,7 @@ const make = Effect.fnUntraced(function* (destination: LogDestination, format: L
       filled.closeUnsafe()
       for (let batch = buffer.take(); batch !== undefined; batch = buffer.take()) {
         yield* writeAll(destination, batch)
-        buffer.release(notice)
+        buffer.release()
       }
     } while (!closing.isOpen())
   })
@@ -86,12 +86,13 @@ const make = Effect.fnUntraced(function* (destination: LogDestination, format: L
   yield* Effect.addFinalizer(() => {
     closing.openUnsafe()
     filled.openUnsafe()
-    return Fiber.await(drained).pipe(Effect.interruptible, Effect.timeoutOption(CLOSE_TIMEOUT))
+    return Fiber.await(drained).pipe(Effect.timeoutOption(CLOSE_TIMEOUT))
   })
 
   return LogSink.of({
     write(line) {
-      if (buffer.push(line)) filled.openUnsafe()
+      buffer.push(line)
+      filled.openUnsafe()
     },
     get dropped() {
       return buffer.dropped

@@ -143,6 +143,7 @@ it.effect("survives values that cannot be looked at", () =>
     for (const format of ["text", "json"] as const) {
       const [line] = yield* logged({ level: "info", format }, said)
       assert.match(line!, /big.{1,3}18446744073709551616n/)
+      if (format === "json") assert.propertyVal(JSON.parse(line!), "none", "NaN")
     }
   })
 )
