@@ -1,0 +1,64 @@
+/** How a command ends: what a user reads, and the exit code. */
+import { Cause, Console, Effect, Exit, Layer, Option, Runtime } from "effect"
+import { CliConfig, CliError, CliOutput, GlobalFlag } from "effect/cli"
+import { stripVTControlCharacters } from "node:util"
+
+/** A command failed; `message` says what is wrong, where, and what to do, in one line or a short list. */
+export interface CommandError {
+  readonly message: string
+}
+
+/**
+ * Runs a program to its end and exits: 0 done, 1 failed, 2 wrong usage. What went wrong goes to stderr without a stack
+ * trace, which is shown for defects at log level debug alone.
+ */
+export const runMain = (program: Effect.Effect<void, CommandError>): void => {
+  const reported = Effect.onExit(program, (exit) =>
+    Exit.isSuccess(exit) || isWrongUsage(exit.cause) ? Effect.void : Console.error(explain(exit.cause))
+  )
+  run(reported, {
+    disableErrorReporting: true,
+    teardown: (exit, onExit) => onExit(Exit.isSuccess(exit) ? 0 : isWrongUsage(exit.cause) ? 2 : 1)
+  })
+}
+
+/** Signals are the program's own affair: the server drains at the first, and the system's default ends the rest. */
+const run = Runtime.makeRunMain(({ fiber, teardown }) => {
+  fiber.addObserver((exit) => teardown(exit, (code) => process.exit(code)))
+})
+
+/** Help that was asked for goes to stdout; a wrong usage gets its errors and a hint on stderr. */
+export const layerCli: Layer.Layer<never> = Layer.mergeAll(
+  CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] }),
+  CliOutput.layerPresenter({
+    present: Effect.fnUntraced(function* (event) {
+      const formatter = CliOutput.defaultFormatter({ colors: false })
+      switch (event._tag) {
+        case "Version":
+          return yield* Console.log(`${event.name} ${event.version}`)
+        case "Help": {
+          const help = formatter.formatHelpDoc(event.helpDoc)
+          return yield* event.reason === "Implicit" ? Console.error(help) : Console.log(help)
+        }
+        case "InvalidInvocation":
+          for (const { message } of event.errors) yield* Console.error(`mc-proxy: ${singleLine(message)}`)
+          return yield* Console.error(`See ${event.commandPath.join(" ")} --help`)
+      }
+    })
+  })
+)
+
+/** The library's messages are laid out over lines, and repeat what the user typed. */
+const singleLine = (message: string): string => stripVTControlCharacters(message).replace(/\s+/g, " ").trim()
+
+/** Such an error has been presented already. */
+const isWrongUsage = (cause: Cause.Cause<unknown>): boolean =>
+  CliError.isCliError(Option.getOrUndefined(Cause.findErrorOption(cause)))
+
+const explain = (cause: Cause.Cause<CommandError>): string => {
+  const error = Option.getOrUndefined(Cause.findErrorOption(cause))
+  if (error !== undefined) return `mc-proxy: ${error.message}`
+  const defect = Cause.squash(cause)
+  const debug = process.env["MCPROXY_LOG_LEVEL"] === "debug"
+  return `mc-proxy: ended by a defect of its own: ${debug ? Cause.pretty(cause) : String(defect)}`
+}

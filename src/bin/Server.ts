@@ -1,0 +1,65 @@
+/** `mc-proxy server`: the configuration, the layers it asks for, and the program on them. */
+import { Effect, Layer } from "effect"
+import { loadConfig, type Config } from "../config/Config.ts"
+import { ConfigError } from "../config/ConfigError.ts"
+import { unservedRoutes, unservedSections } from "../config/Unserved.ts"
+import { GeoIp } from "../firewall/GeoIp.ts"
+import { RateLimiter } from "../firewall/RateLimiter.ts"
+import { DescriptorBudget } from "../net/DescriptorBudget.ts"
+import { Dialer } from "../net/Dialer.ts"
+import * as NodeNetwork from "../net/node/NodeNetwork.ts"
+import { openFilesMax } from "../net/node/OpenFiles.ts"
+import { AccessLog } from "../observe/AccessLog.ts"
+import { Counters } from "../observe/Counters.ts"
+import * as Log from "../observe/Log.ts"
+import { LogSink } from "../observe/LogSink.ts"
+import { Settings } from "../pipeline/Settings.ts"
+import { ConnectionQuota } from "../server/ConnectionQuota.ts"
+import { Connections } from "../server/Connections.ts"
+import { DataPlane } from "../server/DataPlane.ts"
+import * as Server from "../server/Server.ts"
+import { Signals } from "../server/Signals.ts"
+import { Store } from "../store/Store.ts"
+
+/** Runs until a signal stops it. */
+export const server = Effect.fn("server")(function* (file: string) {
+  const config = yield* loadConfig(file, process.env)
+  const problems = unservedRoutes(config)
+  if (problems.length > 0) return yield* new ConfigError({ file, problems })
+  const { shutdownTimeoutMs } = config.proxy
+  const running = Effect.gen(function* () {
+    for (const warning of [...config.warnings, ...unservedSections(config)]) yield* Effect.logWarning(warning)
+    yield* Server.run({ shutdownTimeoutMs })
+  })
+  yield* Effect.provide(running, Layer.provideMerge(layerProxy(config), layerLog(config)))
+})
+
+const layerLog = ({ log }: Config) => Log.layer(log).pipe(Layer.provideMerge(LogSink.layer(log.format)))
+
+/** Everything the proxy runs on; what it opens is closed in the opposite order. */
+const layerProxy = (config: Config) =>
+  DataPlane.layer.pipe(
+    Layer.provideMerge(Connections.layer),
+    Layer.provideMerge(layerPipeline(config)),
+    Layer.provideMerge(Layer.mergeAll(Counters.layer, Signals.layer, Store.layerFile(stateOf(config))))
+  )
+
+/** What the pipeline's stages ask for. */
+const layerPipeline = ({ firewall, log, proxy }: Config) =>
+  Layer.mergeAll(
+    Layer.succeed(Settings, proxy),
+    ConnectionQuota.layer,
+    DescriptorBudget.layer(openFilesMax() - RESERVED_DESCRIPTORS),
+    GeoIp.layer(firewall.geoipDb),
+    RateLimiter.layer({ limit: firewall.rateLimit, windowMs: firewall.rateWindowMs }),
+    log.access ? AccessLog.layer(log.format) : AccessLog.layerNoop,
+    Dialer.layer
+  ).pipe(Layer.provideMerge(NodeNetwork.layer))
+
+const stateOf = ({ firewall, listeners }: Config) => ({ listeners, firewallRules: firewall.rules })
+
+/**
+ * Descriptors kept for everything but clients and backends: Node itself has about 25 open, and a database, logs, an
+ * admin socket with its callers, a metrics endpoint, listeners and files being read have to go on at full load.
+ */
+const RESERVED_DESCRIPTORS = 64

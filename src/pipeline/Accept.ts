@@ -1,0 +1,32 @@
+/** Stage 0: whether there is room, on the listener and in the process. */
+import { Effect } from "effect"
+import type { Scope } from "effect"
+import { DescriptorBudget, type ClientPlace } from "../net/DescriptorBudget.ts"
+import { acquireScoped } from "../net/Scoped.ts"
+import { ConnectionQuota } from "../server/ConnectionQuota.ts"
+import type { Listener } from "../snapshot/Snapshot.ts"
+import type { LiveConnection } from "./LiveConnection.ts"
+import { refuse, type Refusal } from "./Refusal.ts"
+
+export type AcceptRefusal = Refusal<"max_connections" | "descriptors">
+
+/** Takes a place that the scope gives back, after it has closed the client's socket. */
+export const accept = Effect.fnUntraced(function* (
+  live: LiveConnection,
+  listener: Listener
+): Effect.fn.Return<ClientPlace, AcceptRefusal, ConnectionQuota | DescriptorBudget | Scope.Scope> {
+  const quota = yield* ConnectionQuota
+  const budget = yield* DescriptorBudget
+  const takePlace = Effect.suspend((): Effect.Effect<ClientPlace, AcceptRefusal> => {
+    if (!quota.take(listener.addr, listener.maxConnections)) return refuse("max_connections")
+    const place = budget.take()
+    if (place !== undefined) return Effect.succeed(place)
+    quota.release(listener.addr)
+    return refuse("descriptors")
+  })
+  return yield* acquireScoped(takePlace, (place) => {
+    live.socket.reset()
+    place.release()
+    quota.release(listener.addr)
+  })
+})

@@ -1,0 +1,64 @@
+/**
+ * The record of one accepted connection, from accept to its outcome.
+ *
+ * The pipeline notes here what its stages find; the registry, the access log and the admin API read it. Whoever ends
+ * the connection from outside does so by `end`, and the first outcome set is the connection's.
+ */
+import type { Fiber } from "effect"
+import type { Connection } from "../net/Connection.ts"
+import type { Outcome } from "./Outcome.ts"
+import type { Routed } from "./Route.ts"
+
+export class LiveConnection {
+  readonly id: string
+  /** The listener's `addr`. */
+  readonly listener: string
+  /** The client's socket. */
+  readonly socket: Connection
+  /** When it was accepted: milliseconds since 1970, and by the network's clock. */
+  readonly openedAt: number
+  readonly acceptedAt: number
+  /** What the stages have found so far. */
+  known: Partial<Routed> = {}
+  /** The backend's socket, once dialled. */
+  backend: Connection | undefined
+  dialMs: number | undefined
+  /** Bytes of the PROXY header sent to the backend; they are ours, not the client's. */
+  proxyHeaderBytes = 0
+  #outcome: Outcome | undefined
+  #fiber: Fiber.Fiber<unknown, unknown> | undefined
+
+  constructor(id: string, listener: string, socket: Connection, openedAt: number, acceptedAt: number) {
+    this.id = id
+    this.listener = listener
+    this.socket = socket
+    this.openedAt = openedAt
+    this.acceptedAt = acceptedAt
+  }
+
+  /** The fiber that runs the pipeline takes the connection on. */
+  runBy(fiber: Fiber.Fiber<unknown, unknown>): void {
+    this.#fiber = fiber
+  }
+
+  /** Ends the connection now, whatever it is doing: the outcome first, then the interruption. */
+  end(outcome: Outcome): void {
+    this.#outcome ??= outcome
+    this.#fiber?.interruptUnsafe()
+  }
+
+  /** Sets the outcome unless it has one, and gives the one it has. */
+  settle(outcome: Outcome): Outcome {
+    return (this.#outcome ??= outcome)
+  }
+
+  /** What the backend's kernel has accepted of the client's bytes, the hello included. */
+  get bytesFromClient(): number {
+    return this.backend === undefined ? 0 : Math.max(0, this.backend.bytesWritten - this.proxyHeaderBytes)
+  }
+
+  /** What the client's kernel has accepted of the backend's bytes. */
+  get bytesFromBackend(): number {
+    return this.socket.bytesWritten
+  }
+}

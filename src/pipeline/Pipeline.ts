@@ -1,0 +1,75 @@
+/**
+ * The life of a connection: accept → identify → admit → peek → route → relay.
+ *
+ * Each stage takes the typed value of the one before, so that the compiler refuses a pipeline that routes before the
+ * firewall. A stage that refuses fails with the outcome as its tag. `serve` cannot fail: whatever happens, it ends with
+ * both sockets closed and one outcome, counted and logged.
+ */
+import { Cause, Effect, Exit, Option } from "effect"
+import type { Scope } from "effect"
+import type { GeoIp } from "../firewall/GeoIp.ts"
+import type { RateLimiter } from "../firewall/RateLimiter.ts"
+import type { ClientPlace, DescriptorBudget } from "../net/DescriptorBudget.ts"
+import type { Dialer } from "../net/Dialer.ts"
+import type { Network, RelayEnd } from "../net/Network.ts"
+import type { AccessLog } from "../observe/AccessLog.ts"
+import type { ConnectionQuota } from "../server/ConnectionQuota.ts"
+import type { ListenerState, ProxyState } from "../server/ProxyState.ts"
+import { accept, type AcceptRefusal } from "./Accept.ts"
+import { admit, type AdmitRefusal } from "./Admit.ts"
+import { conclude, type Ending } from "./Conclude.ts"
+import { identify, type IdentifyRefusal } from "./Identify.ts"
+import type { LiveConnection } from "./LiveConnection.ts"
+import { peek, type HelloRefusal } from "./Peek.ts"
+import { relay, type RelayRefusal } from "./Relay.ts"
+import { route, type Routed, type RouteRefusal } from "./Route.ts"
+import { Settings } from "./Settings.ts"
+
+/** What a data plane must have to run connections. */
+export type PipelineServices =
+  AccessLog | ConnectionQuota | DescriptorBudget | Dialer | GeoIp | Network | RateLimiter | Settings
+
+/** Runs one accepted connection to its end, under the state and the listener's of its accept. */
+export const serve = (
+  live: LiveConnection,
+  state: ProxyState,
+  listener: ListenerState
+): Effect.Effect<unknown, never, PipelineServices> =>
+  Effect.withFiber((fiber) => {
+    live.runBy(fiber)
+    return decide(live, state, listener).pipe(
+      Effect.flatMap(([routed, place]) => relay(routed, live, place)),
+      Effect.scoped,
+      Effect.onExit((exit) => conclude(live, listener.counters, endingOf(exit))),
+      Effect.exit
+    )
+  })
+
+/** The stages that decide. What they decide by is let go when they are done; a relay may last for days. */
+const decide = Effect.fnUntraced(function* (
+  live: LiveConnection,
+  state: ProxyState,
+  listener: ListenerState
+): Effect.fn.Return<readonly [Routed, ClientPlace], DecisionRefusal, DecisionServices> {
+  const settings = yield* Settings
+  const deadline = live.acceptedAt + settings.helloTimeoutMs
+
+  const place = yield* accept(live, listener.listener)
+  const identified = (live.known = yield* identify(live.socket, listener, deadline))
+  const admitted = (live.known = yield* admit(identified, state.firewall))
+  const named = (live.known = yield* peek(admitted, live.socket, settings.helloBytesMax, deadline))
+  const routed = (live.known = yield* route(named, listener.routes))
+  return [routed, place]
+})
+
+type DecisionRefusal = AcceptRefusal | IdentifyRefusal | AdmitRefusal | HelloRefusal | RouteRefusal
+type DecisionServices = Settings | ConnectionQuota | DescriptorBudget | GeoIp | RateLimiter | Scope.Scope
+
+/** What an exit says of how the connection ended. A defect is ours, and so is an interruption that gave no reason. */
+const endingOf = (exit: Exit.Exit<RelayEnd, DecisionRefusal | RelayRefusal>): Ending => {
+  if (Exit.isSuccess(exit)) return { outcome: exit.value }
+  if (Cause.hasDies(exit.cause)) return { outcome: "internal", defect: exit.cause }
+  const refusal = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+  if (refusal === undefined) return { outcome: "internal" }
+  return { outcome: refusal._tag, rule: "rule" in refusal ? refusal.rule : undefined }
+}

@@ -1,0 +1,24 @@
+/** The routes of one listener by name, compiled for look-up. Immutable. */
+import { Result } from "effect"
+import type { Counters, DialHistogram } from "../observe/Counters.ts"
+import { parseBackendAddress, type BackendAddress } from "../snapshot/Endpoint.ts"
+import type { Hostname } from "../snapshot/Hostname.ts"
+import type { Route } from "../snapshot/Snapshot.ts"
+
+/** A route with what each of its connections needs at hand. */
+export interface CompiledRoute {
+  readonly route: Route
+  readonly backend: BackendAddress
+  readonly dials: DialHistogram
+}
+
+export type RouteTable = ReadonlyMap<Hostname, CompiledRoute>
+
+/** The routes of a published snapshot are valid; one that is not is a defect of whoever published it. */
+export const compileRoutes = (routes: ReadonlyArray<Route>, counters: Counters["Service"]): RouteTable =>
+  new Map(
+    routes.map((route) => {
+      const backend = Result.getOrThrow(parseBackendAddress(route.backend))
+      return [route.hostname, { route, backend, dials: counters.backend(route.backend) }]
+    })
+  )

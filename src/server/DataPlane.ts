@@ -1,0 +1,109 @@
+/**
+ * Follows the snapshots that a control plane publishes: listens where they say, and runs each accepted connection
+ * through the pipeline under the state that is in force at its accept.
+ */
+import { Context, Effect, Exit, Layer, Result, Scope, Semaphore } from "effect"
+import type { Connection } from "../net/Connection.ts"
+import { Network, type ListenError } from "../net/Network.ts"
+import type { SocketAddress } from "../net/SocketAddress.ts"
+import { Counters } from "../observe/Counters.ts"
+import { serve, type PipelineServices } from "../pipeline/Pipeline.ts"
+import { parseListenAddress } from "../snapshot/Endpoint.ts"
+import type { Snapshot } from "../snapshot/Snapshot.ts"
+import { Connections } from "./Connections.ts"
+import { compile, type ProxyState } from "./ProxyState.ts"
+
+export class DataPlane extends Context.Service<
+  DataPlane,
+  {
+    /**
+     * Puts a snapshot in force: the next connection is decided by it. New listeners are bound first, and where one
+     * cannot be, nothing has changed. Removed ones stop accepting; their connections go on.
+     */
+    publish(snapshot: Snapshot): Effect.Effect<void, ListenError>
+    /** Where each listener is bound, by its `addr`. */
+    readonly bound: ReadonlyMap<string, SocketAddress>
+    /** Stops accepting for good. Connections accepted already go on. */
+    readonly stopAccepting: Effect.Effect<void>
+  }
+>()("mc-proxy/server/DataPlane") {
+  static readonly layer: Layer.Layer<DataPlane, never, PipelineServices | Counters | Connections> = Layer.effect(
+    DataPlane,
+    Effect.suspend(() => make)
+  )
+}
+
+const make = Effect.gen(function* () {
+  const network = yield* Network
+  const counters = yield* Counters
+  const connections = yield* Connections
+  const fork = Effect.runForkWith(yield* Effect.context<PipelineServices>())
+  const scope = yield* Effect.scope
+  const oneAtATime = yield* Semaphore.make(1)
+
+  const listening = new Map<string, Listening>()
+  let state: ProxyState = compile({ revision: 0, listeners: [], firewallRules: [] }, counters)
+
+  const accept = (addr: string) => (socket: Connection) => {
+    const listener = state.listeners.get(addr)
+    // Bound ahead of the snapshot that names it, or removed with this connection still in the kernel's queue.
+    if (listener === undefined) return socket.reset()
+    const live = connections.add(addr, socket)
+    listener.counters.connectionsTotal++
+    fork(serve(live, state, listener)).addObserver(() => connections.remove(live))
+  }
+
+  const bind = Effect.fnUntraced(function* (addr: string) {
+    const own = yield* Scope.fork(scope)
+    const address = Result.getOrThrow(parseListenAddress(addr))
+    const bound = yield* network.listen(address, accept(addr)).pipe(
+      Scope.provide(own),
+      Effect.onError((cause) => Scope.close(own, Exit.failCause(cause)))
+    )
+    return { addr, bound, scope: own } satisfies Listening
+  })
+
+  const close = ({ addr, scope: own }: Listening) =>
+    Effect.andThen(
+      Effect.sync(() => listening.delete(addr)),
+      Scope.close(own, Exit.void)
+    )
+
+  const publish = Effect.fnUntraced(function* (snapshot: Snapshot) {
+    const next = compile(snapshot, counters)
+    const fresh: Array<Listening> = []
+    for (const addr of next.listeners.keys()) {
+      if (listening.has(addr)) continue
+      fresh.push(
+        yield* Effect.onError(bind(addr), () => Effect.forEach(fresh, (other) => Scope.close(other.scope, Exit.void)))
+      )
+    }
+    for (const one of fresh) listening.set(one.addr, one)
+    const backends = backendsOf(next)
+    for (const backend of backendsOf(state)) if (!backends.has(backend)) counters.forgetBackend(backend)
+    state = next
+    for (const one of [...listening.values()].filter(({ addr }) => !next.listeners.has(addr))) {
+      yield* close(one)
+      counters.forgetListener(one.addr)
+    }
+  })
+
+  return DataPlane.of({
+    publish: (snapshot) => oneAtATime.withPermits(1)(Effect.uninterruptible(publish(snapshot))),
+    get bound() {
+      return new Map([...listening].map(([addr, { bound }]) => [addr, bound]))
+    },
+    stopAccepting: oneAtATime.withPermits(1)(
+      Effect.suspend(() => Effect.forEach([...listening.values()], close, { discard: true }))
+    )
+  })
+})
+
+const backendsOf = ({ listeners }: ProxyState): ReadonlySet<string> =>
+  new Set([...listeners.values()].flatMap(({ listener }) => listener.routes.map(({ backend }) => backend)))
+
+interface Listening {
+  readonly addr: string
+  readonly bound: SocketAddress
+  readonly scope: Scope.Closeable
+}
