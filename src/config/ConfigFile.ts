@@ -38,4 +38,4 @@ const firstBadLine = (bytes: Uint8Array): number => {
 
 const LINE_FEED = 10
 /** A hundred thousand firewall rules take two or three. */
-const FILE_BYTES_MAX = 16 * 1024 * 1024
+export const FILE_BYTES_MAX = 16 * 1024 * 1024
