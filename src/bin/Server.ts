@@ -9,6 +9,7 @@ import { DescriptorBudget } from "../net/DescriptorBudget.ts"
 import { Dialer } from "../net/Dialer.ts"
 import * as NodeNetwork from "../net/node/NodeNetwork.ts"
 import { openFilesMax } from "../net/node/OpenFiles.ts"
+import type { SocketAddress } from "../net/SocketAddress.ts"
 import { AccessLog } from "../observe/AccessLog.ts"
 import { Counters } from "../observe/Counters.ts"
 import * as Log from "../observe/Log.ts"
@@ -24,12 +25,21 @@ import { Store } from "../store/Store.ts"
 /** Runs until a signal stops it. */
 export const server = Effect.fn("server")(function* (file: string) {
   const config = yield* loadConfig(file, process.env)
+  yield* serve(file, config, () => Effect.void)
+})
+
+/** Runs the proxy that `config`, read from `file`, asks for; `onReady` is told where its listeners are. */
+export const serve = Effect.fn("serve")(function* <E, R>(
+  file: string,
+  config: Config,
+  onReady: (bound: ReadonlyMap<string, SocketAddress>) => Effect.Effect<void, E, R>
+) {
   const problems = unservedRoutes(config)
   if (problems.length > 0) return yield* new ConfigError({ file, problems })
   const { shutdownTimeoutMs } = config.proxy
   const running = Effect.gen(function* () {
     for (const warning of [...config.warnings, ...unservedSections(config)]) yield* Effect.logWarning(warning)
-    yield* Server.run({ shutdownTimeoutMs })
+    yield* Server.run({ shutdownTimeoutMs, onReady })
   })
   yield* Effect.provide(running, Layer.provideMerge(layerProxy(config), layerLog(config)))
 })

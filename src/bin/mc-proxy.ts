@@ -3,6 +3,8 @@ import { NodeServices } from "@effect/platform-node"
 import { Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { check } from "./Check.ts"
+import { devserver } from "./Devserver.ts"
+import { DEFAULT_FOLDER } from "../devserver/Devserver.ts"
 import { layerCli, runMain } from "./Main.ts"
 import { server } from "./Server.ts"
 import { version } from "./Version.ts"
@@ -21,9 +23,19 @@ const checkCommand = Command.make("check", { config }, (flags) => check(flags.co
   Command.withDescription("Validate the configuration and every file that it names, without listening")
 )
 
+const dir = Flag.String("dir").pipe(
+  Flag.withMetavar("DIR"),
+  Flag.withDescription("Where its files are, made on the first run"),
+  Flag.withDefault(DEFAULT_FOLDER)
+)
+
+const devserverCommand = Command.make("devserver", { dir }, (flags) => devserver(flags.dir)).pipe(
+  Command.withDescription("Run a proxy with throw-away certificates and two demo backends, and print how to try it")
+)
+
 const program = Command.make("mc-proxy").pipe(
   Command.withDescription("A TLS proxy and router"),
-  Command.withSubcommands([serverCommand, checkCommand]),
+  Command.withSubcommands([serverCommand, checkCommand, devserverCommand]),
   Command.run({ version })
 )
 

@@ -2,8 +2,8 @@
  * The access log: one line for each connection, written when it has ended.
  *
  * Every key is always there, in the order of the entry, and empty where there is nothing to say; a connection that
- * dialled no backend has no `dial_ms` (in JSON null, so that the column holds numbers). In text the time stands first
- * without its key, as in every line, and `ACCESS` in the place of a level. Lines go to the sink whatever the log level.
+ * dialled no backend has no `dial_ms` (in JSON null, so that the column holds numbers). In text it is
+ * logfmt alone, and so told apart from other lines by its first word. Lines go to the sink whatever the log level.
  */
 import { Context, Effect, Layer } from "effect"
 import type { Outcome } from "../pipeline/Outcome.ts"
@@ -63,7 +63,7 @@ export const formatConnection = (format: LogFormat, entry: ConnectionEntry): str
   format === "json" ? jsonConnection(entry) : textConnection(entry)
 
 const textConnection = (entry: ConnectionEntry): string =>
-  `${formatTime(entry.time)} ACCESS id=${textValue(entry.id)} listener=${textValue(entry.listener)}` +
+  `time=${formatTime(entry.time)} id=${textValue(entry.id)} listener=${textValue(entry.listener)}` +
   ` client=${textValue(entry.client)} peer=${textValue(entry.peer)} country=${textValue(entry.country)}` +
   ` hostname=${textValue(entry.hostname)} backend=${textValue(entry.backend)} mode=${entry.mode}` +
   ` outcome=${entry.outcome} rule=${textValue(entry.rule)} from_client=${entry.fromClient}` +

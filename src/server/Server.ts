@@ -6,14 +6,20 @@
 import { Effect, Queue } from "effect"
 import { GeoIp } from "../firewall/GeoIp.ts"
 import { DescriptorBudget } from "../net/DescriptorBudget.ts"
-import { formatSocketAddress } from "../net/SocketAddress.ts"
+import { formatSocketAddress, type SocketAddress } from "../net/SocketAddress.ts"
 import { Store } from "../store/Store.ts"
 import { Connections } from "./Connections.ts"
 import { DataPlane } from "./DataPlane.ts"
 import { Signals } from "./Signals.ts"
 
-/** Serves until the first SIGINT or SIGTERM, then drains. Fails when a listener cannot bind. */
-export const run = Effect.fn("Server.run")(function* (options: { readonly shutdownTimeoutMs: number }) {
+/**
+ * Serves until the first SIGINT or SIGTERM, then drains. Fails when a listener cannot bind. `onReady` runs once, when
+ * every listener accepts, with the addresses they are bound to by their `addr`.
+ */
+export const run = Effect.fn("Server.run")(function* <E, R>(options: {
+  readonly shutdownTimeoutMs: number
+  readonly onReady: (bound: ReadonlyMap<string, SocketAddress>) => Effect.Effect<void, E, R>
+}) {
   const plane = yield* DataPlane
   const signals = yield* Signals
   const budget = yield* DescriptorBudget
@@ -29,7 +35,8 @@ export const run = Effect.fn("Server.run")(function* (options: { readonly shutdo
     Effect.annotateLogs({ routes, rules: snapshot.firewallRules.length, sockets_max: budget.socketsMax })
   )
 
-  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Queue.take(signals.reload), Effect.suspend(reload))))
+  yield* options.onReady(plane.bound)
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Queue.take(signals.reload), () => reload())))
   const signal = yield* Queue.take(signals.stop)
   yield* drain(signal, options.shutdownTimeoutMs)
 }, Effect.scoped)
@@ -56,4 +63,4 @@ const reload = Effect.fn("Server.reload")(
     if (path !== undefined) yield* Effect.logInfo("reloaded").pipe(Effect.annotateLogs({ path }))
   },
   Effect.catch((error) => Effect.logError("kept the old file", error))
-)()
+)
