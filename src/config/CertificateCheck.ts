@@ -6,10 +6,10 @@
  */
 import { createPrivateKey, X509Certificate, type KeyObject } from "node:crypto"
 import { createSecureContext } from "node:tls"
-import { Effect, FileSystem, Result } from "effect"
+import { Effect, type FileSystem, Result } from "effect"
 import type { L7Route, Listener } from "../snapshot/Snapshot.ts"
+import { readBoundedFile } from "./BoundedFile.ts"
 import type { ConfigProblem } from "./ConfigError.ts"
-import { reasonOf } from "./ConfigFile.ts"
 import { showText } from "./Printable.ts"
 
 /** Every problem of every L7 route, by its place in the file. */
@@ -47,16 +47,14 @@ export const checkRouteCertificate = Effect.fnUntraced(function* (
   return problems
 })
 
-/** Reads and parses the file that `key` names; fails with the problem, which begins with the path. */
-const readPem = <A>(key: string, file: string, parse: (pem: string) => Result.Result<A, string>) =>
-  Effect.gen(function* () {
-    const fileSystem = yield* FileSystem.FileSystem
-    const info = yield* fileSystem.stat(file).pipe(Effect.mapError(reasonOf))
-    if (info.type === "Directory") return yield* Effect.fail("is a directory; write the path of a PEM file")
-    if (info.size > PEM_BYTES_MAX) return yield* Effect.fail(`has over ${PEM_BYTES_MAX} bytes; is it a PEM file?`)
-    const pem = yield* fileSystem.readFileString(file, "latin1").pipe(Effect.mapError(reasonOf))
-    return yield* Effect.fromResult(parse(pem))
-  }).pipe(
+/** Reads and parses the file that `key` names; the failure begins with the file's path. */
+const readPem = <A>(
+  key: string,
+  file: string,
+  parse: (pem: string) => Result.Result<A, string>
+): Effect.Effect<Result.Result<A, ConfigProblem>, never, FileSystem.FileSystem> =>
+  readBoundedFile(file, PEM_BYTES_MAX).pipe(
+    Effect.flatMap((bytes) => Effect.fromResult(parse(new TextDecoder("latin1").decode(bytes)))),
     Effect.mapError((message): ConfigProblem => ({ path: key, message: `${showText(file)} ${message}` })),
     Effect.result
   )
@@ -100,8 +98,8 @@ const checkPair = (
     ]
   }
   if (owner > 0) {
-    const message = `${showText(tlsCert)} has the key's certificate as number ${owner + 1}; put it first, its issuers after`
-    return [{ path: "tls_cert", message }]
+    const problem = `has the key's certificate as number ${owner + 1}; put it first, its issuers after`
+    return [{ path: "tls_cert", message: `${showText(tlsCert)} ${problem}` }]
   }
   // The library's own rules, such as a least key size, are not all known beforehand.
   const context = attempt(() =>

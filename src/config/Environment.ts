@@ -43,12 +43,12 @@ export const checkVariables = (environment: Environment, report: Report): void =
 }
 
 const warnOfNear = (variable: string, report: Report): void => {
-  const near = nearest(variable, VARIABLES, MISTYPED_MAX)
+  const near = nearest(variable, VARIABLES, () => MISTYPED_MAX)
   if (near !== undefined) report.warning(variable, `ignored, as no key has this name; did you mean ${near}?`)
 }
 
 const PREFIX = "MCPROXY_"
-/** One slip of the finger more, and other programs' variables are taken for ours. */
+/** At three slips, other programs' variables would be taken for ours. */
 const MISTYPED_MAX = 2
 
 const SECTION_KEYS = Object.entries(SECTIONS).flatMap(([section, keys]) =>

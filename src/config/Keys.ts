@@ -22,7 +22,7 @@ const optional = <A>(value: Value.Value<A>, fallback: NoInfer<A>): Key<A> => ({ 
 
 /** Linux's highest limit of open files (`fs.nr_open`): no process holds more connections. */
 export const CONNECTIONS_MAX = 1_048_576
-/** So that the rate limiter's memory of one address stays small; the contract's. */
+/** The limiter remembers as many moments for each address. */
 export const RATE_LIMIT_MAX = 10_000
 /** A rate over more than a day is a ban, and a rule says that better. */
 export const RATE_WINDOW_MAX_MS = 24 * HOUR_MS

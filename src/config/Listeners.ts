@@ -28,7 +28,7 @@ export const readListeners = (source: Source): ReadonlyArray<Listener> => {
   return readings.flatMap(({ result }) => result ?? [])
 }
 
-/** What came of one table. `name` tells it from its neighbours, and is there whenever the key that holds it is right. */
+/** What came of one table. `name` tells it from its neighbours, and is there whenever its key is right. */
 interface Reading<A> {
   readonly name: string | undefined
   readonly nameAt: TomlPath
@@ -76,24 +76,25 @@ const readRoute = (table: TomlTable, at: TomlPath, source: Source): Reading<Rout
   return { name: values.hostname, nameAt: [...at, "hostname"], result: route && routeOf(route, policies, source) }
 }
 
-/** The rules between a route's keys. Each broken one is a problem of the route, however many keys it is about. */
+/** The rules between a route's keys. A broken one is one problem, however many keys it is about. */
 const checkMode = (table: TomlTable, values: Partial<Values<typeof ROUTE>>, at: TomlPath, report: Report): void => {
+  const refuse = (setting: string, keys: ReadonlyArray<string>, remedy: string) => {
+    if (keys.length === 0) return
+    const what = keys.length === 1 ? "it" : "them"
+    report.problem(at, `${setting} takes no ${join(keys, "or")}; set ${remedy} or remove ${what}`)
+  }
+  const missing = (["tls_cert", "tls_key"] as const).filter((key) => values[key] === "")
+  if (values.mode === "l7" && missing.length > 0) {
+    report.problem(at, `mode = "l7" needs ${join(missing, "and")}; write the path of each PEM file`)
+  }
   if (values.mode === "l4") {
     const misplaced = L7_KEYS.filter((key) => Object.hasOwn(table, key))
-    if (misplaced.length > 0)
-      report.problem(at, `mode = "l4" takes no ${join(misplaced, "or")}; set mode = "l7" or remove ${what(misplaced)}`)
+    refuse('mode = "l4"', misplaced, 'mode = "l7"')
   }
-  if (values.mode !== "l7") return
-  const missing = (["tls_cert", "tls_key"] as const).filter((key) => values[key] === "")
-  if (missing.length > 0)
-    report.problem(at, `mode = "l7" needs ${join(missing, "and")}; write the path of each PEM file`)
-  if (values.backend_tls !== false) return
-  const useless = (["backend_ca", "backend_server_name"] as const).filter((key) => values[key])
-  if (useless.length > 0)
-    report.problem(
-      at,
-      `backend_tls = false takes no ${join(useless, "or")}; set backend_tls = true or remove ${what(useless)}`
-    )
+  if (values.mode === "l7" && values.backend_tls === false) {
+    const useless = (["backend_ca", "backend_server_name"] as const).filter((key) => values[key])
+    refuse("backend_tls = false", useless, "backend_tls = true")
+  }
 }
 
 const readPolicies = (value: TomlValue | undefined, at: TomlPath, report: Report): ReadonlyArray<L7Policy> => {
@@ -140,8 +141,6 @@ const routeOf = (route: Values<typeof ROUTE>, l7Policies: ReadonlyArray<L7Policy
 
 const join = (keys: ReadonlyArray<string>, word: string): string =>
   keys.length < 2 ? keys.join("") : `${keys.slice(0, -1).join(", ")} ${word} ${keys.at(-1)}`
-
-const what = (keys: ReadonlyArray<string>): string => (keys.length === 1 ? "it" : "them")
 
 /** What an L4 route refuses even where it says no more than the default: it was meant for something. */
 const L7_KEYS = [...Object.keys(ROUTE).filter((key) => /^(?:tls|backend)_/.test(key)), "l7_policies"]

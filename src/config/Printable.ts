@@ -49,5 +49,5 @@ const cut = (text: string): string => (text.length > SHOWN_LENGTH_MAX ? `${text.
 export const SHOWN_LENGTH_MAX = 80
 
 /** Controls, formats, private and unassigned code points, line and paragraph separators. */
-const INVISIBLE = /[\p{C}\p{Zl}\p{Zp}]/gu
+export const INVISIBLE = /[\p{C}\p{Zl}\p{Zp}]/gu
 const BARE_KEY = /^[A-Za-z0-9_-]+$/

@@ -1,17 +1,24 @@
 /** Finds the name that somebody meant. */
 
-/** The candidate with the fewest typing errors from `input`, the first of equals; `undefined` over `distanceMax`. */
-export const nearest = (input: string, candidates: Iterable<string>, distanceMax: number): string | undefined => {
+/**
+ * The candidate with the fewest typing errors from `input`, the first of equals; `undefined` where each has more than
+ * `distanceMax` allows it.
+ */
+export const nearest = (
+  input: string,
+  candidates: Iterable<string>,
+  distanceMax: (candidate: string) => number
+): string | undefined => {
   let best: string | undefined
-  let bestDistance = distanceMax + 1
+  let bestDistance = Infinity
   for (const candidate of candidates) {
+    const limit = Math.min(distanceMax(candidate), bestDistance - 1)
     // The difference in length is a lower bound, and spares the table for a name of megabytes.
-    if (Math.abs(candidate.length - input.length) >= bestDistance) continue
+    if (Math.abs(candidate.length - input.length) > limit) continue
     const distance = typingDistance(input, candidate)
-    if (distance < bestDistance) {
-      best = candidate
-      bestDistance = distance
-    }
+    if (distance > limit) continue
+    best = candidate
+    bestDistance = distance
   }
   return best
 }

@@ -102,22 +102,21 @@ export const checkNames = (
   const meant = new Set<string>()
   for (const name of Object.keys(table)) {
     if (known.includes(name)) continue
-    const headers = TABLES.filter(([, keys]) => Object.hasOwn(keys, name)).map(([header]) => header)
-    const near = headers.length > 0 ? undefined : nearest(name, known, mistypedMax(name))
-    if (near !== undefined && !Object.hasOwn(table, near)) meant.add(near)
-    const hint =
-      headers.length > 0
-        ? `it belongs to ${headers.join(" or ")}`
-        : near === undefined
-          ? `known here: ${known.join(", ")}`
-          : `did you mean ${near}?`
+    const { near, hint } = correct(name, known)
     report.problem([...at, name], `unknown key; ${hint}`)
+    if (near !== undefined && !Object.hasOwn(table, near)) meant.add(near)
   }
   return meant
 }
 
-/** Half of the letters: of names further apart, the nearest misleads. */
-const mistypedMax = (name: string): number => Math.max(1, Math.floor(name.length / 2))
+/** What to do about an unknown key: it is another table's, a misspelt one, or nothing that is known. */
+const correct = (name: string, known: ReadonlyArray<string>): { readonly near?: string; readonly hint: string } => {
+  const headers = TABLES.filter(([, keys]) => Object.hasOwn(keys, name)).map(([header]) => header)
+  if (headers.length > 0) return { hint: `it belongs to ${headers.join(" or ")}` }
+  // Of names that differ in more than half of the longer one's letters, the nearest misleads.
+  const near = nearest(name, known, (other) => Math.floor(Math.max(name.length, other.length) / 2))
+  return near === undefined ? { hint: `known here: ${known.join(", ")}` } : { near, hint: `did you mean ${near}?` }
+}
 
 const decode = (key: Key<unknown>, raw: TomlValue, place: Place, report: Report): unknown => {
   const decoded = Schema.decodeUnknownResult(key.value.schema)(raw, { errors: "all" })

@@ -6,7 +6,7 @@
 import { Result } from "effect"
 import { parse, TomlError, type TomlTable, type TomlValue } from "smol-toml"
 import type { ConfigProblem } from "./ConfigError.ts"
-import type { TomlPath } from "./Printable.ts"
+import { INVISIBLE, type TomlPath } from "./Printable.ts"
 
 export const parseToml = (text: string): Result.Result<TomlTable, ConfigProblem> =>
   Result.try({
@@ -40,6 +40,7 @@ const syntaxProblem = (text: string, error: TomlError): ConfigProblem => {
 /** The offending line with a caret below the column; of a long line, the part around it. */
 const excerpt = (line: string, { line: number, column }: TomlError): string => {
   const start = Math.max(0, column - 1 - EXCERPT_LENGTH_MAX / 2)
+  // A space for each keeps the caret in its column.
   const shown = line.slice(start, start + EXCERPT_LENGTH_MAX).replace(INVISIBLE, " ")
   const margin = `    ${number} | `
   return `${margin}${shown}\n${" ".repeat(margin.length + column - 1 - start)}^`
@@ -49,5 +50,3 @@ const excerpt = (line: string, { line: number, column }: TomlError): string => {
 const DEPTH_MAX = 16
 /** One terminal line. */
 const EXCERPT_LENGTH_MAX = 100
-/** What has no width of its own or moves the cursor; a space in its place keeps the caret's column. */
-const INVISIBLE = /[\p{C}\p{Zl}\p{Zp}]/gu

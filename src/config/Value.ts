@@ -36,13 +36,13 @@ export const boolean: Value<boolean> = {
 /** A whole number, both ends included. */
 export const integer = (minimum: number, maximum: number): Value<number> => {
   const expects = `an integer from ${minimum} to ${maximum}`
-  const range = Schema.isBetweenBigInt(
+  const isInRange = Schema.isBetweenBigInt(
     { minimum: BigInt(minimum), maximum: BigInt(maximum) },
     { message: `is not ${expects}` }
   )
   return {
     schema: Schema.BigInt.annotate({ message: `is not ${expects}` })
-      .check(range)
+      .check(isInRange)
       .pipe(
         Schema.decodeTo(Schema.Number, {
           decode: SchemaGetter.transform(Number),
@@ -56,18 +56,19 @@ export const integer = (minimum: number, maximum: number): Value<number> => {
 
 /** Milliseconds, both ends included. */
 export const duration = (minimumMs: number, maximumMs: number): Value<number> => {
-  const expects = `a duration from ${formatDuration(minimumMs)} to ${formatDuration(maximumMs)}, such as "5s" or "1m30s"`
-  const range = Schema.isBetween({ minimum: minimumMs, maximum: maximumMs }, { message: `is not ${expects}` })
-  return written(expects, Schema.Number.check(range), parseDuration, formatDuration)
+  const range = `${formatDuration(minimumMs)} to ${formatDuration(maximumMs)}`
+  const expects = `a duration from ${range}, such as "5s" or "1m30s"`
+  const isInRange = Schema.isBetween({ minimum: minimumMs, maximum: maximumMs }, { message: `is not ${expects}` })
+  return written(expects, Schema.Number.check(isInRange), parseDuration, formatDuration)
 }
 
 /** Milliseconds; `"0s"`, and so 0, is off. */
 export const durationOrOff = (minimumMs: number, maximumMs: number): Value<number> => {
   const expects = `"0s" (off) or a duration from ${formatDuration(minimumMs)} to ${formatDuration(maximumMs)}`
-  const range = Schema.makeFilter((ms: number) => ms === 0 || (ms >= minimumMs && ms <= maximumMs), {
+  const isOffOrInRange = Schema.makeFilter((ms: number) => ms === 0 || (ms >= minimumMs && ms <= maximumMs), {
     message: `is not ${expects}`
   })
-  return written(expects, Schema.Number.check(range), parseDuration, formatDuration)
+  return written(expects, Schema.Number.check(isOffOrInRange), parseDuration, formatDuration)
 }
 
 export const oneOf = <const Names extends ReadonlyArray<string>>(names: Names): Value<Names[number]> => {

@@ -20,8 +20,10 @@ const layerFiles = (files: Readonly<Record<string, string | undefined>>) =>
             size: ByteSize.bytes(files[path]?.length ?? 0)
           } as FileSystem.File.Info)
         : systemError("NotFound", "stat"),
-    readFileString: (path) =>
-      files[path] === "secret" ? systemError("PermissionDenied", "open") : Effect.succeed(files[path] ?? "")
+    readFile: (path) =>
+      files[path] === "secret"
+        ? systemError("PermissionDenied", "open")
+        : Effect.succeed(Buffer.from(files[path] ?? ""))
   })
 
 const l7Route: L7Route = {
@@ -84,7 +86,7 @@ describe("CertificateCheck", () => {
       )
       assert.deepStrictEqual(
         yield* problemsOf(pem("server.pem"), undefined),
-        keyProblem("is a directory; write the path of a PEM file")
+        keyProblem("is a directory; write the path of the file in it")
       )
     })
   )
@@ -95,7 +97,7 @@ describe("CertificateCheck", () => {
       assert.deepStrictEqual(yield* problemsOf(padded, pem("server.key")), [])
       assert.deepStrictEqual(
         yield* problemsOf(`${padded}\n`, pem("server.key")),
-        certProblem("has over 1048576 bytes; is it a PEM file?")
+        certProblem("has over 1048576 bytes; is it the right file?")
       )
     })
   )

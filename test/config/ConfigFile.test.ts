@@ -49,13 +49,13 @@ describe("ConfigFile", () => {
       Effect.gen(function* () {
         const path = yield* Path.Path
         const folder = path.dirname(yield* fileOf(""))
-        assert.strictEqual(yield* messageOf(folder), `${folder}: is a directory; give the config file in it`)
+        assert.strictEqual(yield* messageOf(folder), `${folder}: is a directory; write the path of the file in it`)
       })
     )
 
     it.effect("refuses a device, which has no end", () =>
       Effect.gen(function* () {
-        assert.strictEqual(yield* messageOf("/dev/zero"), "/dev/zero: is no file that could hold a config")
+        assert.strictEqual(yield* messageOf("/dev/zero"), "/dev/zero: is no regular file")
       })
     )
 
@@ -75,7 +75,7 @@ describe("ConfigFile", () => {
         const largest = yield* fileOf(text + "x".repeat(FILE_BYTES_MAX - text.length))
         const larger = yield* fileOf(text + "x".repeat(FILE_BYTES_MAX - text.length + 1))
         assert.strictEqual((yield* loadConfig(largest, {})).listeners.length, 1)
-        assert.strictEqual(yield* messageOf(larger), `${larger}: has over 16777216 bytes; is it the config?`)
+        assert.strictEqual(yield* messageOf(larger), `${larger}: has over 16777216 bytes; is it the right file?`)
       })
     )
   })
