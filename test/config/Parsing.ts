@@ -41,15 +41,9 @@ path = "mc-proxy.db"
 addr = ":443"
 `
 
-/** A right config whose only listener has the given lines. */
-export const withListener = (lines: string): string => `${REQUIRED}${lines}`
-
 /** A right config whose only route has the given lines. */
 export const withRoute = (lines: string): string => `${REQUIRED}
 [[listeners.routes]]
 hostname = "git.example.net"
 backend = "127.0.0.1:8443"
 ${lines}`
-
-/** A right config with more tables. */
-export const withTables = (lines: string): string => `${REQUIRED}${lines}`

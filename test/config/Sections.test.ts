@@ -80,6 +80,20 @@ describe("Sections", () => {
     ])
   })
 
+  it("takes a misspelt section for the one that is left out, and tells one mistake", () => {
+    assert.deepStrictEqual(linesOf('[databse]\npath = "a.db"\n[[listener]]\naddr = ":443"'), [
+      "databse: unknown key; did you mean database?",
+      "listener: unknown key; did you mean listeners?"
+    ])
+  })
+
+  it("reads a section that is there beside a misspelt one", () => {
+    assert.deepStrictEqual(linesOf(`${REQUIRED}\n[logs]\n[log]\nlevel = "all"`), [
+      "logs: unknown key; did you mean log?",
+      'log.level: "all" is not one of "debug", "info", "warn", "error"'
+    ])
+  })
+
   it("says which table a misplaced key belongs to", () => {
     assert.deepStrictEqual(linesOf(`${REQUIRED}\n[log]\nidle_timeout = "1m"\naddr = ":1"\nwhatever = 1`), [
       "log.idle_timeout: unknown key; it belongs to [proxy]",
