@@ -1,0 +1,55 @@
+/**
+ * The config of a first run: every key that this version serves, with its default and a line about it.
+ *
+ * The file is the user's from then on; nothing writes it again.
+ */
+import { DEMOS, LISTENER, type Demo } from "./Demo.ts"
+
+export const CONFIG_FILE = "mc-proxy.toml"
+
+/** The file's text. */
+export const firstConfig =
+  (): string => `# mc-proxy: a TLS proxy on ${LISTENER} in front of ${DEMOS.length} demo backends.
+#
+# The devserver wrote this once and will not change it: edit it as you like, then start again. Values are the defaults,
+# listeners and routes aside. Paths are relative to this file's folder. A scalar outside [[listeners]] can be overridden
+# by the environment: MCPROXY_LOG_LEVEL=debug. \`mc-proxy check -c FILE\` says what is wrong with an edit.
+
+[database]
+path = "mc-proxy.db"            # required, and not used yet: routes and rules are read from this file at every start
+
+[[listeners]]                   # at least one
+addr = "${LISTENER}"         # "ip:port", "[ip6]:port", or ":port" for all addresses
+proxy_protocol = false          # true: a connection must start with a PROXY header, v1 or v2
+trusted_proxies = []            # IPs and CIDRs that may send one; empty: anyone
+max_connections = 0             # more are reset; 0: no limit
+
+${DEMOS.map(route).join("\n")}
+[firewall]                      # asked before any byte of the client is read; who is blocked is reset
+geoip_db = ""                   # an .mmdb file that tells countries; required with blocked_countries
+blocked_ips = []                # "203.0.113.7", "2001:db8::7"
+blocked_cidrs = []              # "203.0.113.0/24", "2001:db8::/32"
+blocked_countries = []          # "DE": ISO 3166-1, two upper-case letters
+rate_limit = 0                  # connections of one address (IPv6: of its /64) in rate_window; 0: no limit
+rate_window = "1m"              # how far back rate_limit looks
+
+[proxy]
+connect_timeout = "5s"          # to reach a backend, the look-up of its name included
+hello_timeout = "10s"           # for the PROXY header and the ClientHello together
+idle_timeout = "5m"             # no byte either way
+half_close_timeout = "30s"      # the same, once one side has finished
+shutdown_timeout = "30s"        # connections may go on for so long after a SIGINT or SIGTERM
+max_hello_bytes = 65536         # of a ClientHello, record headers included
+
+[log]
+level = "info"                  # "debug", "info", "warn" or "error"
+format = "text"                 # or "json": one object a line
+access = true                   # one line a connection, when it ends
+`
+
+const route = (demo: Demo): string => `  [[listeners.routes]]
+  hostname = "${demo.hostname}"
+  backend = "${demo.backend}"   # the devserver starts a demo here, as long as it is a loopback address
+  mode = "l4"                   # TLS passes through untouched; the backend has the certificate
+  send_proxy_protocol = false   # true: a PROXY header, v2, tells the backend the client's address; a demo shows it
+`

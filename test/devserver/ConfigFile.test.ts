@@ -1,0 +1,71 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Result } from "effect"
+import { parse, type TomlTable } from "smol-toml"
+import { parseConfig } from "../../src/config/Config.ts"
+import { LISTENER, ROUTE, SECTIONS } from "../../src/config/Keys.ts"
+import { isTable } from "../../src/config/Toml.ts"
+import { firstConfig } from "../../src/devserver/ConfigFile.ts"
+import { DEMOS, LISTENER as LISTENER_ADDR } from "../../src/devserver/Demo.ts"
+import type { Route } from "../../src/snapshot/Snapshot.ts"
+
+const read = (text: string) =>
+  Result.getOrThrow(
+    parseConfig(text, { file: "mc-proxy.toml", environment: {}, resolvePath: (path) => `/folder/${path}` })
+  )
+
+/** Of TLS termination, which this version does not do. */
+const L7_KEYS = ["handshake_timeout", "header_timeout", "response_timeout"]
+
+const tablesAt = (table: TomlTable, key: string): ReadonlyArray<TomlTable> => {
+  const value = table[key]
+  assert(Array.isArray(value) && value.every(isTable))
+  return value
+}
+
+describe("firstConfig", () => {
+  it("is a config without problems or warnings, which routes every demo", () => {
+    const config = read(firstConfig())
+    assert.deepStrictEqual(config.warnings, [])
+    assert.strictEqual(config.database.path, "/folder/mc-proxy.db")
+    assert.deepStrictEqual(
+      config.listeners.map(({ addr, routes }) => ({ addr, routes })),
+      [
+        {
+          addr: LISTENER_ADDR,
+          routes: DEMOS.map(({ backend, hostname }): Route => ({
+            hostname,
+            backend,
+            sendProxyProtocol: false,
+            mode: "l4"
+          }))
+        }
+      ]
+    )
+  })
+
+  it("shows nothing but defaults", () => {
+    const routes = DEMOS.map(
+      ({ backend, hostname }) => `[[listeners.routes]]\nhostname = "${hostname}"\nbackend = "${backend}"\n`
+    )
+    const listener = `[[listeners]]\naddr = "${LISTENER_ADDR}"\n${routes.join("")}`
+    assert.deepStrictEqual(read(firstConfig()), read(`[database]\npath = "mc-proxy.db"\n${listener}`))
+  })
+
+  it("shows every key that works, and none that does not yet", () => {
+    const document = parse(firstConfig())
+    const { database, firewall, log, proxy } = SECTIONS
+    assert.sameMembers(Object.keys(document), ["database", "listeners", "firewall", "proxy", "log"])
+    for (const [section, keys] of Object.entries({ database, firewall, log, proxy })) {
+      const expected = Object.keys(keys).filter((key) => !L7_KEYS.includes(key))
+      assert.sameMembers(Object.keys(document[section] as object), expected)
+    }
+    const [listener] = tablesAt(document, "listeners")
+    assert.sameMembers(Object.keys(listener!), [...Object.keys(LISTENER), "routes"])
+    const routeKeys = Object.keys(ROUTE).filter((key) => !/^(?:tls|backend)_/.test(key))
+    for (const route of tablesAt(listener!, "routes")) assert.sameMembers(Object.keys(route), routeKeys)
+  })
+
+  it("has no line that is too long to read", () => {
+    for (const line of firstConfig().split("\n")) assert.isAtMost(line.length, 120, line)
+  })
+})
