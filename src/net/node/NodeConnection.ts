@@ -1,14 +1,17 @@
 /**
  * A `Connection` on a `net.Socket`.
  *
- * The socket is read only while somebody peeks or relays, and never more than `PEEK_BYTES_MAX` ahead. One listener per
- * event is attached for the whole life; peeking and relaying only exchange what it calls, `#reader`.
+ * The socket is read from the first peek, `onReset` or relay on, and then about `PEEK_BYTES_MAX` ahead at most; a reset
+ * behind more than that shows only when the bytes before it are taken. One listener per event is attached for the whole
+ * life; peeking and relaying only exchange what it calls, `#reader`. Bytes count as written a chunk at a time, so of a
+ * chunk that a failure cut in two none do.
  */
 import { Effect } from "effect"
 import type { Socket } from "node:net"
 import { ConnectionReset, PeekTimeout, PeerEnded, type Connection, type PeekError } from "../Connection.ts"
 import { parseIpAddress, ipv4FromWord } from "../IpAddress.ts"
 import type { SocketAddress } from "../SocketAddress.ts"
+import { unreadBytes } from "./UnreadBytes.ts"
 
 /** What takes the events of a connection's socket. */
 export interface Reader {
@@ -39,10 +42,14 @@ export class NodeConnection implements Connection {
   #length = 0
   #ended = false
   #failed = false
-  /** Bytes written, fixed when the socket goes; Node's own count then takes what was lost for written. */
-  #bytesWrittenFinal: number | undefined
+  /** We have reset it ourselves. */
+  #released = false
+  /** Bytes given to the socket, and of these what the kernel has accepted. */
+  #bytesSent = 0
+  #bytesWritten = 0
   #waiter: Waiter | undefined
-  #deadline: NodeJS.Timeout | undefined
+  #deadline = 0
+  #timer: NodeJS.Timeout | undefined
   #resetListener: (() => void) | undefined
   #reader: Reader = this
 
@@ -50,12 +57,13 @@ export class NodeConnection implements Connection {
     this.socket = socket
     this.#now = now
     this.peer = socketAddress(socket.remoteAddress, socket.remotePort)
+    // First of all: a listener for data would start the reading.
+    socket.pause()
     socket.on("data", (chunk: Buffer) => this.#reader.data(chunk))
     socket.on("end", () => this.#reader.end())
     socket.on("error", () => this.#fail())
     socket.on("drain", () => this.#reader.drain())
     socket.on("finish", () => this.#reader.finish())
-    socket.pause()
   }
 
   get local(): SocketAddress {
@@ -63,19 +71,17 @@ export class NodeConnection implements Connection {
   }
 
   get bytesWritten(): number {
-    // What Node still holds in its own queue no kernel has accepted.
-    return this.#bytesWrittenFinal ?? this.socket.bytesWritten - this.socket.writableLength
+    return this.#bytesWritten
   }
 
   peek(seen: number, deadline: number): Effect.Effect<Uint8Array, PeekError> {
     if (this.#length > seen) return Effect.succeed(this.#view())
     return Effect.callback<Uint8Array, PeekError>((resume) => {
       if (this.#length > seen) return resume(Effect.succeed(this.#view()))
-      if (this.#failed) return resume(FAIL_RESET)
+      if (this.#failed || this.#released) return resume(FAIL_RESET)
       if (this.#ended) return resume(FAIL_ENDED)
-      const waiter: Waiter = { seen, resume }
-      this.#waiter = waiter
-      this.#deadline ??= setTimeout(() => this.#wake(FAIL_TIMEOUT), Math.max(0, deadline - this.#now()))
+      this.#waiter = { seen, resume }
+      this.#setDeadline(deadline)
       this.socket.resume()
       return Effect.sync(() => {
         this.#waiter = undefined
@@ -91,8 +97,18 @@ export class NodeConnection implements Connection {
   write(bytes: Uint8Array): Effect.Effect<void, ConnectionReset> {
     return Effect.callback<void, ConnectionReset>((resume) => {
       if (this.socket.destroyed) return resume(FAIL_RESET)
-      this.socket.write(bytes, (error) => resume(error ? FAIL_RESET : Effect.void))
+      this.#bytesSent += bytes.length
+      this.socket.write(bytes, (error) => {
+        this.#sent(error)
+        resume(error ? FAIL_RESET : Effect.void)
+      })
     })
+  }
+
+  /** Sends `bytes` behind what waits already; false while more waits than Node's high-water mark. */
+  send(bytes: Uint8Array): boolean {
+    this.#bytesSent += bytes.length
+    return this.socket.write(bytes, this.#sent)
   }
 
   readonly endWrite: Effect.Effect<void> = Effect.sync(() => {
@@ -100,20 +116,30 @@ export class NodeConnection implements Connection {
   })
 
   reset(): void {
+    this.#resetListener = undefined
+    if (!this.#released && !this.socket.destroyed) {
+      this.#released = true
+      const { writableEnded, writableFinished, writableLength } = this.socket
+      if (writableEnded && !writableFinished && writableLength === 0) {
+        // libuv resets no socket whose shutdown(2) is under way, and Node would leak it; that takes a turn of the loop.
+        this.socket.once("finish", () => this.socket.resetAndDestroy())
+      } else {
+        this.socket.resetAndDestroy()
+      }
+    }
     this.stopPeeking()
-    if (this.socket.destroyed) return
-    this.#bytesWrittenFinal = this.bytesWritten
-    this.socket.resetAndDestroy()
   }
 
   /** Frees the socket once both ways have finished; what was written is still delivered. */
   close(): void {
-    this.#bytesWrittenFinal = this.bytesWritten
     this.socket.destroy()
   }
 
   onReset(listener: (() => void) | undefined): void {
     this.#resetListener = listener
+    if (listener === undefined) return
+    if (this.#failed) this.#notifyReset()
+    else if (this.#length < PEEK_BYTES_MAX) this.socket.resume()
   }
 
   /** The socket failed already, or the peer's FIN has come: a relay that starts now has to be told. */
@@ -135,11 +161,11 @@ export class NodeConnection implements Connection {
     return peeked
   }
 
-  /** Forgets the peek's timer and waiter. */
+  /** Takes back the peek's timer; who still waits is told that the connection is gone. */
   stopPeeking(): void {
-    clearTimeout(this.#deadline)
-    this.#deadline = undefined
-    this.#waiter = undefined
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#wake(FAIL_RESET)
   }
 
   // The connection is its own reader while it is peeked.
@@ -164,6 +190,20 @@ export class NodeConnection implements Connection {
   drain(): void {}
   finish(): void {}
 
+  /** One timer serves all the peeks up to the same deadline, also those of them that come after it has fired. */
+  #setDeadline(deadline: number): void {
+    if (this.#timer !== undefined && this.#deadline === deadline) return
+    clearTimeout(this.#timer)
+    this.#deadline = deadline
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = undefined
+        this.#wake(FAIL_TIMEOUT)
+      },
+      Math.max(0, deadline - this.#now())
+    )
+  }
+
   /** Appends to the peeked bytes; room doubles, so that bytes coming one at a time cost linear time. */
   #append(chunk: Buffer): void {
     const needed = this.#length + chunk.length
@@ -185,13 +225,33 @@ export class NodeConnection implements Connection {
     waiting?.resume(result)
   }
 
+  /** The socket has taken what was given to it up to here, or has failed, and with it everything behind. */
+  readonly #sent = (error: Error | null | undefined): void => {
+    if (error) return this.#receiveUnread()
+    // Once a write has failed Node's queue no longer shows what was accepted before.
+    if (this.socket.errored === null) this.#bytesWritten = this.#bytesSent - this.socket.writableLength
+  }
+
+  /** After a failure the events stop; what had come before it is shown all the same. */
+  #receiveUnread(): void {
+    if (this.#failed || this.#released) return
+    for (const chunk of unreadBytes(this.socket)) this.#reader.data(chunk)
+  }
+
   #fail(): void {
-    if (this.#failed) return
+    if (this.#failed || this.#released) return
+    this.#receiveUnread()
     this.#failed = true
-    this.#bytesWrittenFinal = this.bytesWritten
+    // A relay that starts from within the wake-up sees for itself that the socket has failed.
+    if (this.#reader !== this) return this.#reader.reset()
     this.#wake(FAIL_RESET)
-    this.#resetListener?.()
-    if (this.#reader !== this) this.#reader.reset()
+    this.#notifyReset()
+  }
+
+  #notifyReset(): void {
+    const listener = this.#resetListener
+    this.#resetListener = undefined
+    listener?.()
   }
 }
 

@@ -2,8 +2,8 @@
  * Copies between two connections on Node's sockets until both ways have finished, with no Effect per chunk.
  *
  * Back-pressure is Node's: a socket is paused while the other's queue is over its high-water mark, so that what is in
- * flight per direction is one chunk more than that mark. The relay ends each socket as its result says it ended; an
- * interruption leaves both paused, for their owner to reset.
+ * flight per direction is that mark, what the paused socket still takes in, and a chunk. The relay ends each socket as
+ * its result says it ended; an interruption leaves both paused, for their owner to reset.
  */
 import { Effect } from "effect"
 import type { RelayEnd, RelayTimeouts } from "../Network.ts"
@@ -36,6 +36,8 @@ class NodeRelay {
   #timer: NodeJS.Timeout | undefined
   #lastByteAt: number
   #halfClosed = false
+  /** One side has reset, and the other is being told. */
+  #resetting = false
   #stopped = false
 
   constructor(
@@ -50,13 +52,15 @@ class NodeRelay {
     this.#finish = finish
     this.#fromClient = new Direction(client, backend, this)
     this.#fromBackend = new Direction(backend, client, this)
+    this.#fromClient.opposite = this.#fromBackend
+    this.#fromBackend.opposite = this.#fromClient
     this.#lastByteAt = now()
   }
 
   start(): void {
     this.#timer = setTimeout(this.#onTimer, this.#timeouts.idleTimeoutMs)
-    this.#fromClient.start(this.#fromBackend)
-    if (!this.#stopped) this.#fromBackend.start(this.#fromClient)
+    this.#fromClient.start()
+    if (!this.#stopped && !this.#resetting) this.#fromBackend.start()
   }
 
   stop(): void {
@@ -75,18 +79,24 @@ class NodeRelay {
     this.#lastByteAt = this.#now()
   }
 
+  /** One side has sent its FIN. */
+  halfClose(): void {
+    this.active()
+    this.#halfClosed = true
+    this.#arm()
+  }
+
   /** One direction has passed its FIN on. */
   finished(): void {
     this.active()
-    if (this.#fromClient.done && this.#fromBackend.done) return this.#end("done")
-    this.#halfClosed = true
-    this.#arm()
+    if (this.#fromClient.done && this.#fromBackend.done) this.#end("done")
   }
 
   /** One side has reset: the other is told behind what it is still owed. */
   reset(by: Direction, survivor: Direction): void {
     if (this.#stopped) return
-    if (by.bytesRead === 0 || survivor.source.failed) return this.#end("reset")
+    if (this.#resetting || !by.relayed || survivor.source.failed) return this.#end("reset")
+    this.#resetting = true
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.#end("reset"), this.#timeouts.halfCloseTimeoutMs)
     survivor.discard(by.done, () => this.#end("reset"))
@@ -124,7 +134,9 @@ class Direction implements Reader {
   readonly source: NodeConnection
   readonly #target: NodeConnection
   readonly #relay: NodeRelay
-  #opposite: Direction | undefined
+  declare opposite: Direction
+  /** The source has sent something, which the target is owed. */
+  relayed = false
   /** Our FIN to the target is out. */
   done = false
 
@@ -134,14 +146,9 @@ class Direction implements Reader {
     this.#relay = relay
   }
 
-  get bytesRead(): number {
-    return this.source.socket.bytesRead
-  }
-
-  start(opposite: Direction): void {
-    this.#opposite = opposite
+  start(): void {
     const peeked = this.source.read(this)
-    if (peeked.length > 0) this.#target.socket.write(peeked)
+    if (peeked.length > 0) this.#pass(peeked)
     if (this.source.ended) this.end()
     if (this.source.failed) return this.reset()
     if (this.#target.socket.writableNeedDrain) this.source.socket.pause()
@@ -149,16 +156,24 @@ class Direction implements Reader {
   }
 
   data(chunk: Buffer): void {
+    if (this.#relay.stopped) return
     this.#relay.active()
-    if (!this.#target.socket.write(chunk)) this.source.socket.pause()
+    if (!this.#pass(chunk)) this.source.socket.pause()
+  }
+
+  #pass(bytes: Uint8Array): boolean {
+    this.relayed = true
+    return this.#target.send(bytes)
   }
 
   end(): void {
+    if (this.#relay.stopped) return
+    this.#relay.halfClose()
     this.#target.socket.end()
   }
 
   reset(): void {
-    this.#relay.reset(this, this.#opposite!)
+    this.#relay.reset(this, this.opposite)
   }
 
   /** The source's queue has room again: what fills it may go on. */
@@ -171,7 +186,7 @@ class Direction implements Reader {
   /** Our FIN to the source is out: the opposite direction is done. */
   finish(): void {
     if (this.#relay.stopped) return
-    this.#opposite!.done = true
+    this.opposite.done = true
     this.#relay.finished()
   }
 

@@ -1,0 +1,48 @@
+import { assert, it } from "@effect/vitest"
+import { Effect, Queue } from "effect"
+import { layer } from "../../../src/net/node/NodeNetwork.ts"
+import { LOOPBACK, listening, pattern, peek, receive } from "../suite/Fixture.ts"
+import { rawPeer } from "./RawPeer.ts"
+
+const accepted = Effect.gen(function* () {
+  const listener = yield* listening(LOOPBACK)
+  const peer = yield* rawPeer(listener.address)
+  return { peer, connection: yield* Queue.take(listener.accepted) }
+})
+
+it.live("sends a RST for reset, and no FIN", () =>
+  Effect.gen(function* () {
+    const { peer, connection } = yield* accepted
+    yield* connection.write(pattern(10))
+    connection.reset()
+    assert.deepStrictEqual(yield* peer.closed, ["ECONNRESET", "close"])
+  }).pipe(Effect.provide(layer))
+)
+
+it.live("sends a RST for reset also when a backlog waits to be sent", () =>
+  Effect.gen(function* () {
+    const { peer, connection } = yield* accepted
+    peer.socket.pause()
+    yield* Effect.forkChild(connection.write(pattern(16 * 1024 * 1024)), { startImmediately: true })
+    yield* connection.endWrite
+    connection.reset()
+    peer.socket.resume()
+    assert.deepStrictEqual(yield* peer.closed, ["ECONNRESET", "close"])
+  }).pipe(Effect.provide(layer))
+)
+
+it.live("sends a FIN for endWrite, and closes without a RST when both ways have finished", () =>
+  Effect.gen(function* () {
+    const { peer, connection } = yield* accepted
+    yield* connection.write(pattern(10))
+    yield* connection.endWrite
+    yield* Effect.callback<void>((resume) => {
+      peer.socket.once("end", () => resume(Effect.void))
+    })
+    peer.socket.end(pattern(1000))
+    yield* receive(connection, 1000)
+    yield* Effect.flip(peek(connection))
+    connection.reset()
+    assert.deepStrictEqual(yield* peer.closed, ["end", "close"])
+  }).pipe(Effect.provide(layer))
+)
