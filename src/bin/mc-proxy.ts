@@ -1,10 +1,9 @@
 /** The `mc-proxy` command: flags → layers → run. */
-import { NodeServices } from "@effect/platform-node"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { check } from "./Check.ts"
-import { devserver } from "./Devserver.ts"
-import { DEFAULT_FOLDER } from "../devserver/Devserver.ts"
+import { DEFAULT_FOLDER } from "../devserver/ConfigFile.ts"
 import { layerCli, runMain } from "./Main.ts"
 import { server } from "./Server.ts"
 import { version } from "./Version.ts"
@@ -29,7 +28,13 @@ const dir = Flag.String("dir").pipe(
   Flag.withDefault(DEFAULT_FOLDER)
 )
 
-const devserverCommand = Command.make("devserver", { dir }, (flags) => devserver(flags.dir)).pipe(
+// Loaded when it is asked for: it brings a certificate authority, which no other command should wait for.
+const devserverCommand = Command.make("devserver", { dir }, (flags) =>
+  Effect.flatMap(
+    Effect.promise(() => import("./Devserver.ts")),
+    ({ devserver }) => devserver(flags.dir)
+  )
+).pipe(
   Command.withDescription("Run a proxy with throw-away certificates and two demo backends, and print how to try it")
 )
 

@@ -26,7 +26,7 @@ export const prepareCertificates = Effect.fn("prepareCertificates")(function* (
   const now = yield* DateTime.nowAsDate
   const found = yield* readSet(folder)
   const problems = problemsOf(found, now)
-  const set = problems.length === 0 ? found : makeSet(now)
+  const set = problems.length === 0 ? found : yield* Effect.promise(() => makeSet(now))
   if (set !== found) yield* writeSet(folder, set)
   return {
     authorityFile: path.join(folder, AUTHORITY_FILE),
@@ -38,11 +38,12 @@ export const prepareCertificates = Effect.fn("prepareCertificates")(function* (
 /** The text of each file of a set, by its name. */
 type CertificateSet = ReadonlyMap<string, string>
 
-const makeSet = (now: Date): CertificateSet => {
-  const authority = new CertificateAuthority(AUTHORITY_NAME, { from: now, to: new Date(now.getTime() + VALIDITY_MS) })
+const makeSet = async (now: Date): Promise<CertificateSet> => {
+  const validity = { from: now, to: new Date(now.getTime() + VALIDITY_MS) }
+  const authority = await CertificateAuthority.make(AUTHORITY_NAME, validity)
   const set = new Map([[AUTHORITY_FILE, authority.certificate]])
   for (const demo of DEMOS) {
-    const { certificate, key } = authority.issue(demo.hostname)
+    const { certificate, key } = await authority.issue(demo.hostname)
     set.set(certificateFile(demo), certificate).set(keyFile(demo), key)
   }
   return set

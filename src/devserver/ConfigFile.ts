@@ -5,6 +5,9 @@
  */
 import { DEMOS, LISTENER, type Demo } from "./Demo.ts"
 
+/** The devserver's folder, where none is asked for. */
+export const DEFAULT_FOLDER = "srv/mc-proxy"
+
 export const CONFIG_FILE = "mc-proxy.toml"
 
 /** The file's text. */

@@ -17,9 +17,6 @@ import { startDemoBackend } from "./DemoBackend.ts"
 import { DevserverError } from "./DevserverError.ts"
 import { PUBLIC_FILE_MODE, writeWhole } from "./WholeFile.ts"
 
-/** Where `--dir` is left out. */
-export const DEFAULT_FOLDER = "srv/mc-proxy"
-
 /** A folder that is ready to be served. Paths are absolute. */
 export interface Prepared {
   readonly folder: string

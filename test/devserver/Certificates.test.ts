@@ -54,7 +54,9 @@ const assertSound = Effect.fnUntraced(function* (folder: string) {
 })
 
 /** An authority at the tests' time, which is 1970. */
-const otherAuthority = () => new CertificateAuthority("another", { from: new Date(0), to: new Date(YEAR_MS) })
+const otherAuthority = Effect.promise(() =>
+  CertificateAuthority.make("another", { from: new Date(0), to: new Date(YEAR_MS) })
+)
 
 const SPOILT: ReadonlyArray<{
   readonly problem: string
@@ -82,7 +84,8 @@ const SPOILT: ReadonlyArray<{
   {
     problem: "hello.pem is not signed by ca.pem",
     spoil: Effect.fnUntraced(function* (folder) {
-      const { certificate, key } = otherAuthority().issue(HELLO.hostname)
+      const authority = yield* otherAuthority
+      const { certificate, key } = yield* Effect.promise(() => authority.issue(HELLO.hostname))
       yield* write(folder, "hello.pem", certificate)
       yield* write(folder, "hello.key", key)
     })
@@ -90,10 +93,10 @@ const SPOILT: ReadonlyArray<{
   {
     problem: "echo.pem is not for echo.example.test",
     spoil: Effect.fnUntraced(function* (folder) {
-      const authority = otherAuthority()
+      const authority = yield* otherAuthority
       yield* write(folder, "ca.pem", authority.certificate)
       for (const name of ["hello", "echo"]) {
-        const { certificate, key } = authority.issue(HELLO.hostname)
+        const { certificate, key } = yield* Effect.promise(() => authority.issue(HELLO.hostname))
         yield* write(folder, `${name}.pem`, certificate)
         yield* write(folder, `${name}.key`, key)
       }

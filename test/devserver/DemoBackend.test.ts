@@ -12,11 +12,12 @@ const ANY_PORT = { ip: parseIpAddress("127.0.0.1")!, port: 0 }
 
 const makeAuthority = () => {
   const now = Date.now()
-  return new CertificateAuthority("tests", { from: new Date(now - HOUR_MS), to: new Date(now + HOUR_MS) })
+  return CertificateAuthority.make("tests", { from: new Date(now - HOUR_MS), to: new Date(now + HOUR_MS) })
 }
-const AUTHORITY = makeAuthority()
+const AUTHORITY = await makeAuthority()
 
-const startHello = startDemoBackend(HELLO, AUTHORITY.issue(HELLO.hostname), ANY_PORT)
+const startHello = startDemoBackend(HELLO, await AUTHORITY.issue(HELLO.hostname), ANY_PORT)
+const ECHO_IDENTITY = await AUTHORITY.issue(ECHO.hostname)
 const TO_HELLO: Question = { authority: AUTHORITY.certificate, hostname: HELLO.hostname }
 const PROTOCOLS = [["h2"], ["http/1.1"], []] as const
 
@@ -27,7 +28,8 @@ describe("startDemoBackend", () => {
       assert.strictEqual((yield* ask(hello, TO_HELLO)).status, 200)
       const otherName = yield* Effect.flip(ask(hello, { ...TO_HELLO, hostname: ECHO.hostname }))
       assert.strictEqual(otherName, "ERR_TLS_CERT_ALTNAME_INVALID")
-      const otherAuthority = { ...TO_HELLO, authority: makeAuthority().certificate }
+      const other = yield* Effect.promise(makeAuthority)
+      const otherAuthority = { ...TO_HELLO, authority: other.certificate }
       assert.match(yield* Effect.flip(ask(hello, otherAuthority)), /UNABLE_TO_VERIFY|SELF_SIGNED|UNABLE_TO_GET_ISSUER/)
     })
   )
@@ -144,14 +146,14 @@ describe("startDemoBackend", () => {
   it.live("says where it cannot listen and why", () =>
     Effect.gen(function* () {
       const taken = yield* startHello
-      const { message } = yield* Effect.flip(startDemoBackend(ECHO, AUTHORITY.issue(ECHO.hostname), taken))
+      const { message } = yield* Effect.flip(startDemoBackend(ECHO, ECHO_IDENTITY, taken))
       assert.strictEqual(
         message,
         `the demo backend echo.example.test cannot listen on 127.0.0.1:${taken.port}: the port is in use; ` +
           `stop what uses it, or choose another`
       )
       const elsewhere = { ip: parseIpAddress("203.0.113.1")!, port: 0 }
-      const other = yield* Effect.flip(startDemoBackend(ECHO, AUTHORITY.issue(ECHO.hostname), elsewhere))
+      const other = yield* Effect.flip(startDemoBackend(ECHO, ECHO_IDENTITY, elsewhere))
       assert.match(other.message, /203\.0\.113\.1:0: this machine has no such address; choose another$/)
     })
   )

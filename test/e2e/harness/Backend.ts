@@ -45,7 +45,7 @@ export const startTlsBackend = (
   options: TlsOptions = {}
 ): Effect.Effect<string, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const { certificate, key } = identityOf(name)
+    const { certificate, key } = yield* Effect.promise(() => identityOf(name))
     const server = createTlsServer({ cert: certificate, key, ...options }, (socket) => {
       socket.on("error", () => socket.destroy())
       serve(socket)

@@ -4,7 +4,7 @@ import type { Hostname } from "../../../src/snapshot/Hostname.ts"
 
 const DAY_MS = 24 * 60 * 60 * 1000
 
-const authority = new CertificateAuthority("mc-proxy tests", {
+const authority = await CertificateAuthority.make("mc-proxy tests", {
   from: new Date(Date.now() - DAY_MS),
   to: new Date(Date.now() + DAY_MS)
 })
@@ -13,8 +13,8 @@ const authority = new CertificateAuthority("mc-proxy tests", {
 export const trusted = authority.certificate
 
 /** A server's certificate and key, in PEM, for one lower-case name. */
-export const identityOf = (name: string): Identity => {
-  const known = identities.get(name) ?? authority.issue(name as Hostname)
+export const identityOf = async (name: string): Promise<Identity> => {
+  const known = identities.get(name) ?? (await authority.issue(name as Hostname))
   identities.set(name, known)
   return known
 }
