@@ -16,8 +16,6 @@ export class Wire {
   readonly local: string
   /** Set at the first end. */
   ending: Ending | undefined
-  /** Whether a RST has come, also behind a FIN. */
-  wasReset = false
   readonly #watch = new Watch()
   readonly #chunks: Array<Buffer> = []
   #length = 0
@@ -32,12 +30,7 @@ export class Wire {
       this.#watch.notify()
     })
     socket.on("end", () => this.#ended("fin"))
-    socket.on("error", (error: NodeJS.ErrnoException) => {
-      // EPIPE: a RST has come behind a FIN.
-      const reset = error.code === "ECONNRESET" || error.code === "EPIPE"
-      this.wasReset ||= reset
-      this.#ended(reset ? "reset" : (error.code ?? error.message))
-    })
+    socket.on("error", (error) => this.#ended(RESET_CODES.has(codeOf(error)) ? "reset" : codeOf(error)))
   }
 
   /** All bytes that have come. */
@@ -81,16 +74,24 @@ export class Wire {
     return this.#watch.until("FIN or RST", () => this.ending)
   }
 
-  /** Waits for a RST, also behind a FIN. */
-  get gone(): Effect.Effect<true> {
-    return this.#watch.until("RST", () => this.wasReset || undefined)
-  }
+  /**
+   * Whether a RST has come behind the other side's FIN, which only a write shows: it is refused then. To be asked when
+   * the proxy is done with the connection, for until then the byte would reach it.
+   */
+  readonly resetBehindFin: Effect.Effect<boolean> = Effect.callback((resume) => {
+    this.socket.write("?", (error) => resume(Effect.succeed(error ? RESET_CODES.has(codeOf(error)) : false)))
+  })
 
   #ended(ending: Ending): void {
     this.ending ??= ending
     this.#watch.notify()
   }
 }
+
+const codeOf = (error: NodeJS.ErrnoException): string => error.code ?? error.message
+
+/** EPIPE: the RST came behind a FIN. */
+const RESET_CODES: ReadonlySet<string> = new Set(["ECONNRESET", "EPIPE"])
 
 /** Nobody accepts there; `code` is the system's. */
 export class ConnectError extends Data.TaggedError("ConnectError")<{ readonly code: string }> {}
@@ -109,11 +110,11 @@ export const connect = (
       // Bound, and not connected yet: a RST may follow so fast that the connection is never seen open.
       socket.once("connectionAttempt", () => (wire = new Wire(socket, formatAddress(localAddress, socket.localPort!))))
       socket.once("connect", () => resume(Effect.succeed(wire!)))
-      socket.once("error", (error: NodeJS.ErrnoException) =>
+      socket.once("error", (error) =>
         resume(
-          error.code === "ECONNRESET" && wire !== undefined
+          wire !== undefined && RESET_CODES.has(codeOf(error))
             ? Effect.succeed(wire)
-            : Effect.fail(new ConnectError({ code: error.code ?? error.message }))
+            : Effect.fail(new ConnectError({ code: codeOf(error) }))
         )
       )
     }),

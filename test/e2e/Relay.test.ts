@@ -1,0 +1,203 @@
+import { assert, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { randomBytes } from "node:crypto"
+import { type Backend, startBackend } from "./harness/Backend.ts"
+import { hello } from "./harness/Hello.ts"
+import { type Proxy, type ProxyConfig, startProxy } from "./harness/Proxy.ts"
+import { outcomesAtEnd } from "./harness/Refusal.ts"
+import { connect } from "./harness/Wire.ts"
+
+const HELLO = hello("a.test")
+const MIB = 1024 * 1024
+/** How often a race between data and RST is tried. */
+const ROUNDS = 5
+
+const start = Effect.fnUntraced(function* (settings: ProxyConfig["proxy"] = {}) {
+  const backend = yield* startBackend()
+  const routes = [{ hostname: "a.test", backend: backend.address }]
+  const proxy = yield* startProxy({ listeners: [{ routes }], proxy: settings })
+  return { backend, proxy }
+})
+
+/** A client and its backend, once the hello has come through. */
+const open = Effect.fnUntraced(function* (proxy: Proxy, backend: Backend) {
+  const client = yield* connect(proxy.address)
+  yield* client.send(HELLO)
+  const inner = yield* backend.next
+  yield* inner.received(HELLO.length)
+  return { client, inner }
+})
+
+it.live("carries 50 MiB each way at once, and counts and delivers every byte", () =>
+  Effect.gen(function* () {
+    const { backend, proxy } = yield* start()
+    const { client, inner } = yield* open(proxy, backend)
+    const bytes = randomBytes(51 * MIB)
+    const fromClient = bytes.subarray(0, 50 * MIB)
+    const fromBackend = bytes.subarray(MIB)
+    yield* Effect.all([client.send(fromClient), inner.send(fromBackend)], { concurrency: "unbounded" })
+    client.finish()
+    inner.finish()
+    assert.strictEqual(yield* client.ended, "fin")
+    assert.strictEqual(yield* inner.ended, "fin")
+    assert.isTrue(client.bytes.equals(fromBackend))
+    assert.isTrue(inner.bytes.equals(Buffer.concat([HELLO, fromClient])))
+    const line = yield* proxy.accessOf(client)
+    assert.include(line, {
+      client: client.local,
+      hostname: "a.test",
+      backend: backend.address,
+      mode: "l4",
+      outcome: "done",
+      from_client: HELLO.length + fromClient.length,
+      from_backend: fromBackend.length
+    })
+    assert.isAbove(line.dial_ms ?? 0, 0)
+    assert.isAtLeast(line.duration_ms, line.dial_ms ?? 0)
+    assert.deepStrictEqual(yield* outcomesAtEnd(proxy), ["done"])
+  })
+)
+
+it.live("passes a client's FIN on, while the backend goes on sending", () =>
+  Effect.gen(function* () {
+    const { backend, proxy } = yield* start()
+    const { client, inner } = yield* open(proxy, backend)
+    yield* client.send("request")
+    client.finish()
+    assert.strictEqual(yield* inner.ended, "fin")
+    assert.strictEqual(inner.bytes.subarray(HELLO.length).toString(), "request")
+    for (const answer of ["first", "firstsecond"]) {
+      assert.isUndefined(client.ending)
+      yield* inner.send(answer.slice(client.length))
+      assert.strictEqual((yield* client.received(answer.length)).toString(), answer)
+    }
+    inner.finish()
+    assert.strictEqual(yield* client.ended, "fin")
+    assert.strictEqual((yield* proxy.accessOf(client)).outcome, "done")
+    assert.deepStrictEqual(yield* outcomesAtEnd(proxy), ["done"])
+  })
+)
+
+it.live("passes a backend's FIN on, while the client goes on sending", () =>
+  Effect.gen(function* () {
+    const { backend, proxy } = yield* start()
+    const { client, inner } = yield* open(proxy, backend)
+    yield* inner.send("answer")
+    inner.finish()
+    assert.strictEqual(yield* client.ended, "fin")
+    assert.strictEqual(client.bytes.toString(), "answer")
+    for (const request of ["first", "firstsecond"]) {
+      assert.isUndefined(inner.ending)
+      yield* client.send(request.slice(inner.length - HELLO.length))
+      const received = yield* inner.received(HELLO.length + request.length)
+      assert.strictEqual(received.subarray(HELLO.length).toString(), request)
+    }
+    client.finish()
+    assert.strictEqual(yield* inner.ended, "fin")
+    assert.strictEqual((yield* proxy.accessOf(client)).outcome, "done")
+    assert.deepStrictEqual(yield* outcomesAtEnd(proxy), ["done"])
+  })
+)
+
+it.live("passes a FIN on that came together with the hello", () =>
+  Effect.gen(function* () {
+    const { backend, proxy } = yield* start()
+    const client = yield* connect(proxy.address)
+    client.socket.end(HELLO)
+    const inner = yield* backend.next
+    assert.strictEqual(yield* inner.ended, "fin")
+    assert.isTrue(inner.bytes.equals(HELLO))
+    yield* inner.send("answer")
+    inner.finish()
+    assert.strictEqual(yield* client.ended, "fin")
+    assert.strictEqual(client.bytes.toString(), "answer")
+  })
+)
+
+it.live("resets the client at once when its backend resets having sent nothing", () =>
+  Effect.gen(function* () {
+    // Nothing here waits for a timeout.
+    const { backend, proxy } = yield* start({ half_close_timeout: "1h", idle_timeout: "1h" })
+    const { client, inner } = yield* open(proxy, backend)
+    inner.reset()
+    assert.strictEqual(yield* client.ended, "reset")
+    assert.strictEqual(client.length, 0)
+    const { outcome, from_client, from_backend } = yield* proxy.accessOf(client)
+    assert.deepStrictEqual(
+      { outcome, from_client, from_backend },
+      { outcome: "reset", from_client: HELLO.length, from_backend: 0 }
+    )
+    assert.deepStrictEqual(yield* outcomesAtEnd(proxy), ["reset"])
+  })
+)
+
+// What was delivered is followed by RST, or by FIN and, half_close_timeout later, RST.
+
+it.live("delivers what a backend has sent before it resets, and then ends the client", () =>
+  Effect.gen(function* () {
+    const { backend, proxy } = yield* start({ half_close_timeout: "100ms" })
+    const bytes = randomBytes(32 * 1024)
+    for (let round = 0; round < ROUNDS; round++) {
+      const { client, inner } = yield* open(proxy, backend)
+      yield* inner.send(bytes)
+      inner.reset()
+      yield* client.received(bytes.length)
+      assert.include(["fin", "reset"], yield* client.ended)
+      assert.isTrue(client.bytes.equals(bytes))
+      const { outcome, from_backend } = yield* proxy.accessOf(client)
+      assert.deepStrictEqual({ outcome, from_backend }, { outcome: "reset", from_backend: bytes.length })
+      assert.isTrue(client.ending === "reset" || (yield* client.resetBehindFin))
+    }
+  })
+)
+
+it.live("delivers what a client has sent before it resets, and then ends the backend", () =>
+  Effect.gen(function* () {
+    const { backend, proxy } = yield* start({ half_close_timeout: "100ms" })
+    const bytes = randomBytes(32 * 1024)
+    for (let round = 0; round < ROUNDS; round++) {
+      const { client, inner } = yield* open(proxy, backend)
+      yield* client.send(bytes)
+      client.reset()
+      yield* inner.received(HELLO.length + bytes.length)
+      assert.include(["fin", "reset"], yield* inner.ended)
+      assert.isTrue(inner.bytes.equals(Buffer.concat([HELLO, bytes])))
+      const { outcome, from_client } = yield* proxy.accessOf(client)
+      assert.deepStrictEqual({ outcome, from_client }, { outcome: "reset", from_client: HELLO.length + bytes.length })
+      assert.isTrue(inner.ending === "reset" || (yield* inner.resetBehindFin))
+    }
+  })
+)
+
+it.live("resets both sides when no byte has come for idle_timeout", () =>
+  Effect.gen(function* () {
+    const { backend, proxy } = yield* start({ idle_timeout: "300ms" })
+    const { client, inner } = yield* open(proxy, backend)
+    assert.strictEqual(yield* client.ended, "reset")
+    assert.strictEqual(yield* inner.ended, "reset")
+    const { duration_ms, outcome } = yield* proxy.accessOf(client)
+    assert.strictEqual(outcome, "idle_timeout")
+    assert.isAtLeast(duration_ms, 300)
+    assert.deepStrictEqual(yield* outcomesAtEnd(proxy), ["idle_timeout"])
+  })
+)
+
+it.live("resets both sides when one has finished and no byte has come for half_close_timeout", () =>
+  Effect.gen(function* () {
+    const { backend, proxy } = yield* start({ half_close_timeout: "300ms" })
+    const one = yield* open(proxy, backend)
+    one.client.finish()
+    assert.strictEqual(yield* one.client.ended, "reset")
+    assert.strictEqual(yield* one.inner.ended, "fin")
+    assert.strictEqual((yield* proxy.accessOf(one.client)).outcome, "half_close_timeout")
+    assert.isTrue(yield* one.inner.resetBehindFin)
+
+    const other = yield* open(proxy, backend)
+    other.inner.finish()
+    assert.strictEqual(yield* other.inner.ended, "reset")
+    assert.strictEqual(yield* other.client.ended, "fin")
+    assert.strictEqual((yield* proxy.accessOf(other.client)).outcome, "half_close_timeout")
+    assert.isTrue(yield* other.client.resetBehindFin)
+    assert.deepStrictEqual(yield* outcomesAtEnd(proxy), ["half_close_timeout", "half_close_timeout"])
+  })
+)
