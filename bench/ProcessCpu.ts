@@ -23,7 +23,10 @@ export const readCpu = (pid: number): Effect.Effect<CpuTime, BenchError> =>
         })
       )
     },
-    catch: (error) => new BenchError({ message: `CPU times need Linux's /proc with schedstat: ${String(error)}` })
+    catch: (error) =>
+      new BenchError({
+        message: `no CPU time of process ${pid} (it needs Linux's /proc and schedstat): ${String(error)}`
+      })
   })
 
 /** Seconds on a CPU between two readings. */

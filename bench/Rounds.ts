@@ -35,7 +35,8 @@ export const runRounds = Effect.fnUntraced(function* (
   for (let round = 0; round <= rounds; round++) {
     for (let turn = 0; turn < names.length; turn++) {
       const name = names[(round + turn) % names.length]!
-      const sample = yield* measure(workload, subjects.get(name)!, client)
+      const subject = subjects.get(name)!
+      const sample = yield* Effect.raceFirst(measure(workload, subject, client), subject.process.ended)
       if (round > 0) samples.get(name)!.push(sample)
     }
   }
@@ -55,7 +56,7 @@ const measure = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Sample, BenchError> {
   const before = yield* readCpu(process.pid)
   const request = { workload: name, operations, port }
-  const { p50Ms, p99Ms, wallMs } = yield* Effect.raceFirst(receive(client, Answer, request), process.ended)
+  const { p50Ms, p99Ms, wallMs } = yield* receive(client, Answer, request)
   yield* Effect.sleep(SETTLE)
   const after = yield* readCpu(process.pid)
   const units = operations * unit.perOperation
