@@ -104,6 +104,32 @@ describe("openMmdb", () => {
     )
   })
 
+  it("reads the halves of a 28-bit node, upper bits included", () => {
+    const far = 2 ** 24 + 5
+    const data = Buffer.alloc(far + 20)
+    encode(german).copy(data)
+    encode({ country_code: "FR" }).copy(data, far)
+    const metadata = { node_count: 1, record_size: 28, ip_version: 4 }
+    const reader = Result.getOrThrow(openAtOnce(assemble(encodeNode(17, 17 + far, 28), data, metadata)))
+    assert.strictEqual(reader.get("1.0.0.0")?.country_code, "DE")
+    assert.strictEqual(reader.get("200.0.0.0")?.country_code, "FR")
+  })
+
+  it("refuses a tree that leads to before or behind its data, or one level too deep", () => {
+    const data = encode(german)
+    const leadingTo = (record: number) =>
+      problemOf(assemble(encodeNode(17, record, 24), data, { node_count: 1, record_size: 24, ip_version: 4 }))
+    const outside = "has a search tree that points to outside its data"
+    assert.strictEqual(leadingTo(1), "")
+    assert.strictEqual(leadingTo(16), outside)
+    assert.strictEqual(leadingTo(17), "")
+    assert.strictEqual(leadingTo(17 + data.length), outside)
+
+    const asIpv4 = (text: string) => problemOf(buildMmdb([[network(text), german]], { metadata: { ip_version: 4 } }))
+    assert.strictEqual(asIpv4("2001:db8::/32"), "")
+    assert.strictEqual(asIpv4("2001:db8::/33"), "has a search tree deeper than an address has bits")
+  })
+
   it.each([
     ["GeoIP2-Country-Test", ""],
     ["GeoLite2-Country-Test", ""],
