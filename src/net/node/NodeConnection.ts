@@ -11,10 +11,12 @@ import type { Socket } from "node:net"
 import { ConnectionReset, PeekTimeout, PeerEnded, type Connection, type PeekError } from "../Connection.ts"
 import { parseIpAddress, ipv4FromWord } from "../IpAddress.ts"
 import type { SocketAddress } from "../SocketAddress.ts"
+import type { ReadBuffer } from "./ReadBuffer.ts"
 import { unreadBytes } from "./UnreadBytes.ts"
 
 /** What takes the events of a connection's socket. */
 export interface Reader {
+  /** `chunk` is valid until the call returns; who needs it longer calls the connection's `keepChunk`. */
   data(chunk: Buffer): void
   /** The peer's FIN. */
   end(): void
@@ -36,6 +38,7 @@ export class NodeConnection implements Connection {
   readonly peer: SocketAddress
   readonly socket: Socket
   readonly #now: () => number
+  readonly #readBuffer: ReadBuffer | undefined
   #local: SocketAddress | undefined
   /** All bytes received and not consumed, of which `#length` are in use. */
   #bytes: Buffer = EMPTY
@@ -53,13 +56,17 @@ export class NodeConnection implements Connection {
   #resetListener: (() => void) | undefined
   #reader: Reader = this
 
-  constructor(socket: Socket, now: () => number) {
+  /** `readBuffer`: what the socket was made to read into, where it was. */
+  constructor(socket: Socket, now: () => number, readBuffer?: ReadBuffer) {
     this.socket = socket
     this.#now = now
+    this.#readBuffer = readBuffer
     this.peer = socketAddress(socket.remoteAddress, socket.remotePort)
     // First of all: a listener for data would start the reading.
     socket.pause()
-    socket.on("data", (chunk: Buffer) => this.#reader.data(chunk))
+    const receive = (chunk: Buffer) => this.#reader.data(chunk)
+    if (readBuffer === undefined) socket.on("data", receive)
+    else readBuffer.onChunk(receive)
     socket.on("end", () => this.#reader.end())
     socket.on("error", () => this.#fail())
     socket.on("drain", () => this.#reader.drain())
@@ -161,6 +168,11 @@ export class NodeConnection implements Connection {
     return peeked
   }
 
+  /** The chunk that the reader was given last is needed further on. */
+  keepChunk(): void {
+    this.#readBuffer?.keep()
+  }
+
   /** Takes back the peek's timer; who still waits is told that the connection is gone. */
   stopPeeking(): void {
     clearTimeout(this.#timer)
@@ -173,6 +185,7 @@ export class NodeConnection implements Connection {
   data(chunk: Buffer): void {
     if (this.#length === 0) {
       this.#bytes = chunk
+      this.keepChunk()
     } else {
       this.#append(chunk)
     }

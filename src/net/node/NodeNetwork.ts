@@ -12,8 +12,10 @@ import { formatListenAddress, type ListenAddress } from "../../snapshot/Endpoint
 import type { Connection } from "../Connection.ts"
 import { parseIpAddress, type IpAddress } from "../IpAddress.ts"
 import { ListenError, LookupError, Network, type DialError } from "../Network.ts"
+import { acquireScoped } from "../Scoped.ts"
 import { formatSocketAddress, type SocketAddress } from "../SocketAddress.ts"
 import { NodeConnection } from "./NodeConnection.ts"
+import { ReadBuffer } from "./ReadBuffer.ts"
 import { relay } from "./NodeRelay.ts"
 
 export const layer: Layer.Layer<Network> = Layer.sync(Network, () =>
@@ -21,10 +23,7 @@ export const layer: Layer.Layer<Network> = Layer.sync(Network, () =>
     now,
     listen,
     lookup: lookupName,
-    dial: (address, deadline) =>
-      Effect.acquireRelease(connectTo(address, deadline), (connection) => Effect.sync(() => connection.reset()), {
-        interruptible: true
-      }),
+    dial: (address, deadline) => acquireScoped(connectTo(address, deadline), (connection) => connection.reset()),
     relay: (client, backend, timeouts) =>
       client instanceof NodeConnection && backend instanceof NodeConnection
         ? relay(client, backend, timeouts, now)
@@ -114,7 +113,9 @@ const lookupProblem = (name: string, error: NodeJS.ErrnoException): string =>
 
 const connectTo = (address: SocketAddress, deadline: number): Effect.Effect<NodeConnection, DialError> =>
   Effect.callback<NodeConnection, DialError>((resume) => {
+    const readBuffer = new ReadBuffer()
     const socket: Socket = connect({
+      onread: readBuffer.options,
       host: address.ip.text,
       port: address.port,
       allowHalfOpen: true,
@@ -139,7 +140,7 @@ const connectTo = (address: SocketAddress, deadline: number): Effect.Effect<Node
     socket.once("connect", () => {
       clearTimeout(timer)
       socket.off("error", failed)
-      resume(Effect.succeed(new NodeConnection(socket, now)))
+      resume(Effect.succeed(new NodeConnection(socket, now, readBuffer)))
     })
     return Effect.sync(() => {
       clearTimeout(timer)

@@ -163,7 +163,9 @@ class Direction implements Reader {
 
   #pass(bytes: Uint8Array): boolean {
     this.relayed = true
-    return this.#target.send(bytes)
+    const room = this.#target.send(bytes)
+    if (this.#target.socket.writableLength > 0) this.source.keepChunk()
+    return room
   }
 
   end(): void {
