@@ -4,29 +4,31 @@ import type { Scope } from "effect"
 import { DescriptorBudget, type ClientPlace } from "../net/DescriptorBudget.ts"
 import { acquireScoped } from "../net/Scoped.ts"
 import { ConnectionQuota } from "../server/ConnectionQuota.ts"
-import type { Listener } from "../snapshot/Snapshot.ts"
 import type { LiveConnection } from "./LiveConnection.ts"
 import { refuse, type Refusal } from "./Refusal.ts"
 
 export type AcceptRefusal = Refusal<"max_connections" | "descriptors">
 
-/** Takes a place that the scope gives back, after it has closed the client's socket. */
+/**
+ * Takes a place that the scope gives back, after it has closed the client's socket. `connectionsMax` is the listener's;
+ * 0: no limit.
+ */
 export const accept = Effect.fnUntraced(function* (
   live: LiveConnection,
-  listener: Listener
+  connectionsMax: number
 ): Effect.fn.Return<ClientPlace, AcceptRefusal, ConnectionQuota | DescriptorBudget | Scope.Scope> {
   const quota = yield* ConnectionQuota
   const budget = yield* DescriptorBudget
   const takePlace = Effect.suspend((): Effect.Effect<ClientPlace, AcceptRefusal> => {
-    if (!quota.take(listener.addr, listener.maxConnections)) return refuse("max_connections")
+    if (!quota.take(live.listener, connectionsMax)) return refuse("max_connections")
     const place = budget.take()
     if (place !== undefined) return Effect.succeed(place)
-    quota.release(listener.addr)
+    quota.release(live.listener)
     return refuse("descriptors")
   })
   return yield* acquireScoped(takePlace, (place) => {
     live.socket.reset()
     place.release()
-    quota.release(listener.addr)
+    quota.release(live.listener)
   })
 })

@@ -13,6 +13,7 @@ import type { ClientPlace, DescriptorBudget } from "../net/DescriptorBudget.ts"
 import type { Dialer } from "../net/Dialer.ts"
 import type { Network, RelayEnd } from "../net/Network.ts"
 import type { AccessLog } from "../observe/AccessLog.ts"
+import type { ListenerCounters } from "../observe/Counters.ts"
 import type { ConnectionQuota } from "../server/ConnectionQuota.ts"
 import type { ListenerState, ProxyState } from "../server/ProxyState.ts"
 import { accept, type AcceptRefusal } from "./Accept.ts"
@@ -34,33 +35,55 @@ export const serve = (
   live: LiveConnection,
   state: ProxyState,
   listener: ListenerState
-): Effect.Effect<unknown, never, PipelineServices> =>
+): Effect.Effect<unknown, never, PipelineServices> => run(live, listener.counters, new Grounds(state, listener))
+
+/** What is outside of `onExit` cannot be interrupted: until then nobody knows the fiber. */
+const run = (live: LiveConnection, counters: ListenerCounters, grounds: Grounds) =>
   Effect.withFiber((fiber) => {
     live.runBy(fiber)
-    return decide(live, state, listener).pipe(
-      Effect.flatMap(([routed, place]) => relay(routed, live, place)),
-      Effect.scoped,
-      Effect.onExit((exit) => conclude(live, listener.counters, endingOf(exit))),
-      Effect.exit
-    )
-  })
+    return decide(live, grounds)
+  }).pipe(
+    Effect.flatMap(([routed, place]) => relay(routed, live, place)),
+    Effect.scoped,
+    Effect.onExit((exit) => conclude(live, counters, endingOf(exit))),
+    Effect.exit
+  )
 
 /** The stages that decide. What they decide by is let go when they are done; a relay may last for days. */
 const decide = Effect.fnUntraced(function* (
   live: LiveConnection,
-  state: ProxyState,
-  listener: ListenerState
+  grounds: Grounds
 ): Effect.fn.Return<readonly [Routed, ClientPlace], DecisionRefusal, DecisionServices> {
   const settings = yield* Settings
   const deadline = live.acceptedAt + settings.helloTimeoutMs
+  const { state, listener } = grounds.take()
 
-  const place = yield* accept(live, listener.listener)
+  const place = yield* accept(live, listener.listener.maxConnections)
   const identified = (live.known = yield* identify(live.socket, listener, deadline))
   const admitted = (live.known = yield* admit(identified, state.firewall))
   const named = (live.known = yield* peek(admitted, live.socket, settings.helloBytesMax, deadline))
   const routed = (live.known = yield* route(named, listener.routes))
   return [routed, place]
 })
+
+/**
+ * What a connection is decided by, taken out once. An effect stays on its fiber's stack while what follows it runs, and
+ * keeps alive all that it was made with; the state would outlive its successors for as long as the connection.
+ */
+class Grounds {
+  #held: { readonly state: ProxyState; readonly listener: ListenerState } | undefined
+
+  constructor(state: ProxyState, listener: ListenerState) {
+    this.#held = { state, listener }
+  }
+
+  take(): { readonly state: ProxyState; readonly listener: ListenerState } {
+    if (this.#held === undefined) throw new Error("A connection is decided once.")
+    const held = this.#held
+    this.#held = undefined
+    return held
+  }
+}
 
 type DecisionRefusal = AcceptRefusal | IdentifyRefusal | AdmitRefusal | HelloRefusal | RouteRefusal
 type DecisionServices = Settings | ConnectionQuota | DescriptorBudget | GeoIp | RateLimiter | Scope.Scope
