@@ -5,6 +5,7 @@ import { GeoIp } from "../firewall/GeoIp.ts"
 import { RateLimiter } from "../firewall/RateLimiter.ts"
 import type { FirewallRule } from "../snapshot/FirewallRule.ts"
 import type { Identified } from "./Identify.ts"
+import type { LiveConnection } from "./LiveConnection.ts"
 import type { Outcome } from "./Outcome.ts"
 import { refuse, type Refusal } from "./Refusal.ts"
 
@@ -18,14 +19,18 @@ export type AdmitRefusal = Refusal<"blocked_ip" | "blocked_cidr" | "blocked_coun
 /** A blocked client spends no quota, and neither does a load balancer's probe. */
 export const admit = Effect.fnUntraced(function* (
   identified: Identified,
+  live: LiveConnection,
   firewall: Firewall
 ): Effect.fn.Return<Admitted, AdmitRefusal, GeoIp | RateLimiter> {
   const { ip } = identified.client
   const country = (yield* GeoIp).country(ip)
+  const admitted: Admitted = { ...identified, country }
+  // Noted already here, so that the access line of a refused client tells its country.
+  live.known = admitted
   const rule = firewall.match(ip, country)
   if (rule !== undefined) return yield* Effect.fail({ _tag: BLOCKED_BY[rule.type], rule })
   if (!identified.probe && !(yield* (yield* RateLimiter).admit(ip))) return yield* refuse("rate_limited")
-  return { ...identified, country }
+  return admitted
 })
 
 const BLOCKED_BY = {
