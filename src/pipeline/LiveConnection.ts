@@ -36,9 +36,10 @@ export class LiveConnection {
     this.acceptedAt = acceptedAt
   }
 
-  /** The fiber that runs the pipeline takes the connection on. */
+  /** The fiber that runs the pipeline takes the connection on; where it has been ended already, it ends. */
   runBy(fiber: Fiber.Fiber<unknown, unknown>): void {
     this.#fiber = fiber
+    if (this.#outcome !== undefined) fiber.interruptUnsafe()
   }
 
   /** Ends the connection now, whatever it is doing: the outcome first, then the interruption. */
