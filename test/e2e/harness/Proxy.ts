@@ -104,9 +104,9 @@ export class Proxy {
     return this.access(({ peer }) => peer === client.local)
   }
 
-  /** The first log line with that message. */
-  logged(message: string): Effect.Effect<LogLine> {
-    return this.#until(`the log line "${message}"`, () => this.logLines.find((line) => line.message === message))
+  /** The first log line whose message begins so. */
+  logged(start: string): Effect.Effect<LogLine> {
+    return this.#until(`the log line "${start}"`, () => this.logLines.find(({ message }) => message.startsWith(start)))
   }
 
   signal(signal: NodeJS.Signals): void {
@@ -160,12 +160,18 @@ export class Proxy {
   }
 }
 
+export interface ProxyOptions extends ProgramOptions {
+  /** Another program than the built one. */
+  readonly binary?: string
+}
+
 /** Starts the proxy and waits until it is ready. */
-export const startProxy = Effect.fnUntraced(function* (config: ProxyConfig, options: ProgramOptions = {}) {
+export const startProxy = Effect.fnUntraced(function* (config: ProxyConfig, options: ProxyOptions = {}) {
   const folder = yield* temporaryFolder
   const file = join(folder, "mc-proxy.toml")
   writeFileSync(file, tomlOf(config))
-  const program = yield* startProgram(process.execPath, [builtBinary(), "server", "-c", file], options)
+  const binary = options.binary ?? builtBinary()
+  const program = yield* startProgram(process.execPath, [binary, "server", "-c", file], options)
   const proxy = new Proxy(program, folder)
   yield* proxy.logged("ready")
   return proxy

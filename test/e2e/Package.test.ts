@@ -1,0 +1,102 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { execFileSync } from "node:child_process"
+import { readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs"
+import { delimiter, join } from "node:path"
+import { startBackend } from "./harness/Backend.ts"
+import { builtBinary, ROOT } from "./harness/Binary.ts"
+import { temporaryFolder } from "./harness/Folder.ts"
+import { hello } from "./harness/Hello.ts"
+import { runProgram } from "./harness/Program.ts"
+import { startProxy } from "./harness/Proxy.ts"
+import { connect } from "./harness/Wire.ts"
+
+const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { readonly version: string }
+const ENTRY = join(ROOT, "bin", "mc-proxy.js")
+
+/** The user's own PATH: without what `npm run` adds to it. */
+const PATH = (process.env["PATH"] ?? "")
+  .split(delimiter)
+  .filter((folder) => !folder.includes("node_modules"))
+  .join(delimiter)
+
+it.live("runs in the checkout by npx, whatever Node the system has", () =>
+  Effect.gen(function* () {
+    // npx may run the file itself.
+    assert.strictEqual(statSync(ENTRY).mode & 0o111, 0o111)
+    const env = { PATH, npm_config_cache: yield* temporaryFolder, npm_config_offline: "true" }
+    const told = yield* runProgram("npx", ["--no-install", "mc-proxy", "--version"], { cwd: ROOT, env })
+    assert.deepStrictEqual({ code: told.code, stdout: told.stdout }, { code: 0, stdout: `mc-proxy ${version}\n` })
+  })
+)
+
+const NEEDED = (found: string) =>
+  new RegExp(
+    `^mc-proxy needs Node 22\\.19 or newer, and this is ${found.replaceAll(".", "\\.")};[^\\n]*npx mc-proxy[^\\n]*\\n$`
+  )
+
+it.live.each(["18.20.0", "20.20.2", "22.18.9"])("says in one line what it needs when Node is %s", (old) =>
+  Effect.gen(function* () {
+    const preload = join(yield* temporaryFolder, "old-node.cjs")
+    const versions = `{ ...process.versions, node: "${old}" }`
+    writeFileSync(preload, `Object.defineProperty(process, "versions", { value: ${versions} })`)
+    const { code, stderr, stdout } = yield* runProgram(process.execPath, ["--require", preload, ENTRY, "--version"])
+    assert.deepStrictEqual({ code, stdout }, { code: 1, stdout: "" })
+    assert.match(stderr, NEEDED(old))
+  })
+)
+
+/** The version of the system's Node, if there is one. */
+const systemNode = ((): string => {
+  try {
+    return execFileSync("node", ["-p", "process.versions.node"], { encoding: "utf8", env: { PATH } }).trim()
+  } catch {
+    return ""
+  }
+})()
+
+// The one above runs everywhere; here the old Node's own parser reads the file.
+describe.skipIf(!(Number.parseInt(systemNode) < 22))("with the system's Node, which is too old", () => {
+  it.live("says in one line what it needs", () =>
+    Effect.gen(function* () {
+      const { code, stderr, stdout } = yield* runProgram("node", [ENTRY, "--version"], { env: { PATH } })
+      assert.deepStrictEqual({ code, stdout }, { code: 1, stdout: "" })
+      assert.match(stderr, NEEDED(systemNode))
+    })
+  )
+})
+
+it.live("works from the files of its package alone", () =>
+  Effect.gen(function* () {
+    builtBinary()
+    const folder = yield* temporaryFolder
+    const packed = yield* runProgram("npm", ["pack", "--json", "--pack-destination", folder], { cwd: ROOT })
+    assert.strictEqual(packed.code, 0, packed.stderr)
+    const [{ filename, files }] = JSON.parse(packed.stdout) as [Packed]
+    const kept = files.map(({ path }) => path).filter((path) => !/^(?:bin|dist)\//.test(path))
+    assert.sameMembers(kept, ["CHANGELOG.md", "LICENSE", "README.md", "package.json"])
+    assert.strictEqual((yield* runProgram("tar", ["-xzf", join(folder, filename), "-C", folder])).code, 0)
+    symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"))
+    const binary = join(folder, "package", "bin", "mc-proxy.js")
+
+    const told = yield* runProgram(process.execPath, [binary, "--version"])
+    assert.deepStrictEqual(told, { code: 0, signal: null, stdout: `mc-proxy ${version}\n`, stderr: "" })
+
+    const backend = yield* startBackend()
+    const routes = [{ hostname: "a.test", backend: backend.address }]
+    const proxy = yield* startProxy({ listeners: [{ routes }] }, { binary })
+    const client = yield* connect(proxy.address)
+    yield* client.send(hello("a.test"))
+    const inner = yield* backend.next
+    client.finish()
+    inner.finish()
+    assert.strictEqual(yield* inner.ended, "fin")
+    assert.isTrue(inner.bytes.equals(hello("a.test")))
+    assert.strictEqual((yield* proxy.accessOf(client)).outcome, "done")
+  })
+)
+
+interface Packed {
+  readonly filename: string
+  readonly files: ReadonlyArray<{ readonly path: string }>
+}
