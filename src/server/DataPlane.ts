@@ -42,6 +42,7 @@ const make = Effect.gen(function* () {
   const oneAtATime = yield* Semaphore.make(1)
 
   const listening = new Map<string, Listening>()
+  let accepting = true
   let state: ProxyState = compile({ revision: 0, listeners: [], firewallRules: [] }, counters)
 
   const accept = (addr: string) => (socket: Connection) => {
@@ -69,23 +70,28 @@ const make = Effect.gen(function* () {
       Scope.close(own, Exit.void)
     )
 
+  /** Ends the series that only `gone` has. */
+  const forgetSeries = (gone: ProxyState, kept: ProxyState) => {
+    const backends = backendsOf(kept)
+    for (const backend of backendsOf(gone)) if (!backends.has(backend)) counters.forgetBackend(backend)
+    for (const addr of gone.listeners.keys()) if (!kept.listeners.has(addr)) counters.forgetListener(addr)
+  }
+
   const publish = Effect.fnUntraced(function* (snapshot: Snapshot) {
     const next = compile(snapshot, counters)
     const fresh: Array<Listening> = []
-    for (const addr of next.listeners.keys()) {
-      if (listening.has(addr)) continue
-      fresh.push(
-        yield* Effect.onError(bind(addr), () => Effect.forEach(fresh, (other) => Scope.close(other.scope, Exit.void)))
-      )
+    const undo = Effect.suspend(() => {
+      forgetSeries(next, state)
+      return Effect.forEach(fresh, (other) => Scope.close(other.scope, Exit.void))
+    })
+    for (const addr of accepting ? next.listeners.keys() : []) {
+      if (!listening.has(addr)) fresh.push(yield* Effect.onError(bind(addr), () => undo))
     }
     for (const one of fresh) listening.set(one.addr, one)
-    const backends = backendsOf(next)
-    for (const backend of backendsOf(state)) if (!backends.has(backend)) counters.forgetBackend(backend)
+    const last = state
     state = next
-    for (const one of [...listening.values()].filter(({ addr }) => !next.listeners.has(addr))) {
-      yield* close(one)
-      counters.forgetListener(one.addr)
-    }
+    forgetSeries(last, next)
+    for (const one of [...listening.values()].filter(({ addr }) => !next.listeners.has(addr))) yield* close(one)
   })
 
   return DataPlane.of({
@@ -94,7 +100,10 @@ const make = Effect.gen(function* () {
       return new Map([...listening].map(([addr, { bound }]) => [addr, bound]))
     },
     stopAccepting: oneAtATime.withPermits(1)(
-      Effect.suspend(() => Effect.forEach([...listening.values()], close, { discard: true }))
+      Effect.suspend(() => {
+        accepting = false
+        return Effect.forEach([...listening.values()], close, { discard: true })
+      })
     )
   })
 })
