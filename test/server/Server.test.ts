@@ -1,0 +1,219 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Layer, Queue } from "effect"
+import { TestClock } from "effect/testing"
+import { GeoIpError } from "../../src/firewall/GeoIp.ts"
+import { run } from "../../src/server/Server.ts"
+import { Signals } from "../../src/server/Signals.ts"
+import type { Listener } from "../../src/snapshot/Snapshot.ts"
+import { Store } from "../../src/store/Store.ts"
+import { FakeConnection } from "../pipeline/FakeNetwork.ts"
+import { BACKEND, LOCAL, hello, type WorldOptions } from "../pipeline/World.ts"
+import { address } from "../proxyproto/ProxyHeaders.ts"
+import { connect, listenerAt, makePlane, outcomesOf } from "./Plane.ts"
+
+const HELLO = hello("git.example.net")
+
+interface Start extends WorldOptions {
+  readonly listeners?: ReadonlyArray<Listener>
+  readonly unbindable?: ReadonlyArray<string>
+}
+
+/** A proxy that runs, and whose signals the test gives. */
+const start = Effect.fnUntraced(function* ({
+  listeners = [listenerAt(":443")],
+  unbindable = [],
+  ...options
+}: Start = {}) {
+  const stop = yield* Queue.unbounded<"SIGINT" | "SIGTERM">()
+  const reload = yield* Queue.unbounded<"SIGHUP">()
+  const made = yield* makePlane(options)
+  for (const addr of unbindable) made.network.unbindable.add(addr)
+  const state = { listeners, firewallRules: [{ type: "ip", value: "192.0.2.66" }] as const }
+  const ready: Array<ReadonlyArray<string>> = []
+  const onReady = (bound: ReadonlyMap<string, unknown>) => Effect.sync(() => void ready.push([...bound.keys()]))
+  const running = yield* run({ shutdownTimeoutMs: 30_000, onReady }).pipe(
+    Effect.provide(Layer.mergeAll(Layer.succeed(Signals, { stop, reload }), Store.layerFile(state))),
+    Effect.provide(made.services),
+    Effect.forkChild({ startImmediately: true })
+  )
+  return { ...made, stop, reload, running, ready }
+})
+
+/** What the lines say, without their times; of those after the start alone. */
+const said = (lines: ReadonlyArray<string>): ReadonlyArray<string> =>
+  lines.map((line) => line.replace(/^\S+ +(\S+) +/, "$1 "))
+const saidSince = (lines: ReadonlyArray<string>): ReadonlyArray<string> =>
+  said(lines).slice(said(lines).findIndex((line) => line.startsWith("INFO ready")) + 1)
+
+describe("the start", () => {
+  it.effect("says where it listens and what it has to serve, and then is ready", () =>
+    Effect.gen(function* () {
+      const { lines, network, ready } = yield* start({
+        listeners: [listenerAt(":443"), listenerAt("127.0.0.1:8443")],
+        socketsMax: 960
+      })
+      assert.deepStrictEqual(said(lines), [
+        "INFO listening listener=:443 address=[::]:443",
+        "INFO listening listener=127.0.0.1:8443 address=127.0.0.1:8443",
+        "INFO ready routes=2 rules=1 sockets_max=960"
+      ])
+      assert.strictEqual(network.listening.size, 2)
+      assert.deepStrictEqual(ready, [[":443", "127.0.0.1:8443"]])
+    })
+  )
+
+  it.effect("puts the rules in force", () =>
+    Effect.gen(function* () {
+      const { entries, network } = yield* start()
+      connect(network, ":443", HELLO, address("192.0.2.66", 1))
+      assert.deepStrictEqual(outcomesOf(entries), ["blocked_ip"])
+    })
+  )
+
+  it.effect("warns when there is no route", () =>
+    Effect.gen(function* () {
+      const { lines } = yield* start({ listeners: [listenerAt(":443", { routes: [] })] })
+      assert.deepStrictEqual(said(lines).slice(1), [
+        "WARN no routes: every connection will be refused as no_route",
+        "INFO ready routes=0 rules=1 sockets_max=12"
+      ])
+    })
+  )
+
+  it.effect("fails when a listener cannot be bound", () =>
+    Effect.gen(function* () {
+      const { lines, network, ready, running } = yield* start({
+        listeners: [listenerAt(":443"), listenerAt(":8443")],
+        unbindable: [":8443"]
+      })
+      const error = yield* Effect.flip(Fiber.join(running))
+      assert.strictEqual(error.message, "cannot listen on :8443")
+      assert.deepStrictEqual(lines, [])
+      assert.deepStrictEqual(ready, [])
+      assert.strictEqual(network.listening.size, 0)
+    })
+  )
+})
+
+describe("the drain", () => {
+  it.effect("is over at once when there is no connection", () =>
+    Effect.gen(function* () {
+      const { lines, network, running, stop } = yield* start()
+      yield* Queue.offer(stop, "SIGTERM")
+      yield* Fiber.join(running)
+      assert.strictEqual(network.listening.size, 0)
+      assert.deepStrictEqual(saidSince(lines), ["INFO draining signal=SIGTERM connections=0", "INFO stopped reset=0"])
+    })
+  )
+
+  it.effect("lets connections go on through the pipeline, and is over with the last of them", () =>
+    Effect.gen(function* () {
+      const { entries, lines, network, running, stop } = yield* start()
+      const young = connect(network, ":443")
+      const old = connect(network, ":443", HELLO)
+      yield* Queue.offer(stop, "SIGINT")
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(network.listening.size, 0)
+      old.fail()
+      young.send(HELLO)
+      const backend = new FakeConnection(network, BACKEND, LOCAL)
+      network.dials[1]!.answer(Effect.succeed(backend))
+      yield* TestClock.adjust("28 seconds")
+      assert.isUndefined(running.pollUnsafe())
+      network.relays[0]!.end(Effect.succeed("done"))
+      yield* Fiber.join(running)
+      assert.deepStrictEqual(outcomesOf(entries), ["reset", "done"])
+      assert.deepStrictEqual(saidSince(lines), ["INFO draining signal=SIGINT connections=2", "INFO stopped reset=0"])
+    })
+  )
+
+  it.effect("ends as shutdown what is left at the deadline", () =>
+    Effect.gen(function* () {
+      const { entries, lines, network, running, stop } = yield* start()
+      const relayed = connect(network, ":443", HELLO)
+      const backend = new FakeConnection(network, BACKEND, LOCAL)
+      network.dials[0]!.answer(Effect.succeed(backend))
+      yield* Queue.offer(stop, "SIGTERM")
+      yield* TestClock.adjust(29_999)
+      assert.isUndefined(running.pollUnsafe())
+      assert.deepStrictEqual([relayed.end, backend.end], ["open", "open"])
+      yield* TestClock.adjust(1)
+      yield* Fiber.join(running)
+      assert.deepStrictEqual([relayed.end, backend.end], ["reset", "reset"])
+      assert.deepStrictEqual(outcomesOf(entries), ["shutdown"])
+      assert.deepStrictEqual(saidSince(lines), ["INFO draining signal=SIGTERM connections=1", "INFO stopped reset=1"])
+    })
+  )
+
+  it.effect("ends at a second signal, whichever it is", () =>
+    Effect.gen(function* () {
+      const { entries, network, running, stop } = yield* start()
+      connect(network, ":443")
+      connect(network, ":443", HELLO)
+      yield* Queue.offer(stop, "SIGTERM")
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(entries, [])
+      yield* Queue.offer(stop, "SIGINT")
+      yield* Fiber.join(running)
+      assert.deepStrictEqual(outcomesOf(entries), ["shutdown", "shutdown"])
+    })
+  )
+
+  it.effect("is cut short by a second signal that came with the first", () =>
+    Effect.gen(function* () {
+      const { entries, network, running, stop } = yield* start()
+      connect(network, ":443")
+      yield* Queue.offerAll(stop, ["SIGINT", "SIGINT"])
+      yield* Fiber.join(running)
+      assert.deepStrictEqual(outcomesOf(entries), ["shutdown"])
+    })
+  )
+})
+
+describe("SIGHUP", () => {
+  it.effect("reads the GeoIP database again, as often as it comes", () =>
+    Effect.gen(function* () {
+      const { lines, reload } = yield* start({ reload: Effect.succeed("/srv/geo.mmdb") })
+      for (let i = 0; i < 2; i++) {
+        yield* Queue.offer(reload, "SIGHUP")
+        yield* TestClock.adjust(0)
+      }
+      assert.deepStrictEqual(saidSince(lines), ["INFO reloaded path=/srv/geo.mmdb", "INFO reloaded path=/srv/geo.mmdb"])
+    })
+  )
+
+  it.effect("says nothing when there is no file to read again", () =>
+    Effect.gen(function* () {
+      const { lines, reload } = yield* start()
+      yield* Queue.offer(reload, "SIGHUP")
+      yield* TestClock.adjust(0)
+      assert.deepStrictEqual(saidSince(lines), [])
+      assert.strictEqual(yield* Queue.size(reload), 0)
+    })
+  )
+
+  it.effect("logs a file that cannot be used, and goes on with the old one", () =>
+    Effect.gen(function* () {
+      let problem: string | undefined = "is empty"
+      const { entries, lines, network, reload } = yield* start({
+        country: () => "FR",
+        reload: Effect.suspend(() =>
+          problem === undefined
+            ? Effect.succeed("/srv/geo.mmdb")
+            : Effect.fail(new GeoIpError({ path: "/srv/geo.mmdb", problem }))
+        )
+      })
+      yield* Queue.offer(reload, "SIGHUP")
+      yield* TestClock.adjust(0)
+      assert.lengthOf(saidSince(lines), 1)
+      assert.match(saidSince(lines)[0]!, /^ERROR kept the old file .*GeoIP database \/srv\/geo.mmdb is empty/)
+      connect(network, ":443", Buffer.from("SSH-2.0"))
+      assert.deepInclude(entries[0], { outcome: "not_tls", country: "FR" })
+
+      problem = undefined
+      yield* Queue.offer(reload, "SIGHUP")
+      yield* TestClock.adjust(0)
+      assert.strictEqual(saidSince(lines)[1], "INFO reloaded path=/srv/geo.mmdb")
+    })
+  )
+})
