@@ -3,14 +3,19 @@
 var version = process.versions.node.split(".").map(Number)
 if (version[0] < 22 || (version[0] === 22 && version[1] < 19)) {
   console.error(
-    "mc-proxy needs Node 22.19 or newer, and this is " + process.versions.node +
+    "mc-proxy needs Node 22.19 or newer, and this is " +
+      process.versions.node +
       "; in a checkout run it with npx mc-proxy after npm ci, which brings its own Node."
   )
   process.exit(1)
 }
 // A checkout runs its sources, the published package what was built from them.
 import("../src/bin/mc-proxy.ts").catch(function (error) {
-  if (error && error.code === "ERR_MODULE_NOT_FOUND" && /src[/\\]bin[/\\]mc-proxy\.ts/.test(String(error.message))) {
+  if (
+    error &&
+    error.code === "ERR_MODULE_NOT_FOUND" &&
+    error.url === new URL("../src/bin/mc-proxy.ts", import.meta.url).href
+  ) {
     return import("../dist/bin/mc-proxy.js")
   }
   throw error

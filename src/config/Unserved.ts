@@ -19,7 +19,8 @@ export const unservedRoutes = ({ listeners }: Config): ReadonlyArray<ConfigProbl
 
 /** Sections without effect: warnings. */
 export const unservedSections = (config: Config): ReadonlyArray<string> => [
-  `database.path: ${config.database.path} is not used by this version yet; listeners, routes and rules are read from this file at every start`,
+  `database.path: ${config.database.path} is not used by this version yet; ` +
+    "listeners, routes and rules are read from this file at every start",
   ...(["grpc", "metrics", "tracing"] as const)
     .filter((section) => config[section] !== undefined)
     .map((section) => `${section}: not served by this version yet; the section has no effect`)

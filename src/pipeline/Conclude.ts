@@ -14,6 +14,8 @@ export interface Ending {
   readonly outcome: Outcome
   readonly rule?: FirewallRule | undefined
   readonly defect?: Cause.Cause<unknown>
+  /** More than the outcome tells, for whoever looks for a cause. */
+  readonly reason?: string | undefined
 }
 
 /** Runs exactly once a connection, when its backend's socket is closed already. */
@@ -48,6 +50,9 @@ export const conclude = Effect.fnUntraced(function* (live: LiveConnection, count
       durationMs: (yield* Network).now() - live.acceptedAt,
       dialMs: live.dialMs
     })
+  }
+  if (ending.reason !== undefined) {
+    yield* Effect.logDebug(outcome).pipe(Effect.annotateLogs({ id: live.id, reason: ending.reason }))
   }
   if (outcome === "internal") {
     yield* Effect.logError("a connection was ended by a defect of the proxy", ending.defect ?? "interrupted").pipe(

@@ -41,7 +41,7 @@ const identifyByHeader = Effect.fnUntraced(function* (connection: Connection, li
         seen = bytes.length
         continue
       case "Invalid":
-        return yield* refuse("proxy_header")
+        return yield* Effect.fail({ _tag: "proxy_header" as const, reason: header.reason })
       case "Header": {
         connection.consume(header.length)
         const { client = connection.peer, destination, local } = header

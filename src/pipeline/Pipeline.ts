@@ -94,5 +94,9 @@ const endingOf = (exit: Exit.Exit<RelayEnd, DecisionRefusal | RelayRefusal>): En
   if (Cause.hasDies(exit.cause)) return { outcome: "internal", defect: exit.cause }
   const refusal = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
   if (refusal === undefined) return { outcome: "internal" }
-  return { outcome: refusal._tag, rule: "rule" in refusal ? refusal.rule : undefined }
+  return {
+    outcome: refusal._tag,
+    rule: "rule" in refusal ? refusal.rule : undefined,
+    reason: "reason" in refusal ? refusal.reason : undefined
+  }
 }

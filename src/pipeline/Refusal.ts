@@ -8,6 +8,8 @@ export interface Refusal<Tag extends Outcome> {
   readonly _tag: Tag
   /** What blocked it, where a rule did. */
   readonly rule?: FirewallRule
+  /** What was wrong, in the proxy's own words, where the outcome does not say it all. */
+  readonly reason?: string
 }
 
 /** Fails with the refusal of that tag. */
