@@ -21,7 +21,10 @@ export class DescriptorBudget extends Context.Service<
 
 /** A client's share of the budget: its own socket, and those dialled for it. */
 export interface ClientPlace {
-  /** Counts one more backend socket; false when there is none left, which only a second attempt at once can meet. */
+  /**
+   * Counts one more backend socket; false when there is none left. That meets a second one at once, which takes nothing
+   * that is kept for others, and with more clients waiting than sockets are kept for, a first one too.
+   */
   takeBackend(): boolean
   releaseBackend(): void
   /** The client's socket is closed. */
@@ -29,7 +32,7 @@ export interface ClientPlace {
 }
 
 /**
- * For so many clients that have not dialled yet a backend's socket is kept free. All of them on a small budget; on a
+ * For so many clients without a backend's socket one is kept free. All of them on a small budget; on a
  * large one an eighth, so that clients which only hold their connection open do not take twice what they use.
  */
 const KEPT_FOR_BACKENDS_MIN = 256
@@ -39,7 +42,7 @@ class Budget {
   readonly socketsMax: number
   readonly #keptMax: number
   #open = 0
-  /** Clients that have not dialled. */
+  /** Clients that have no backend's socket. */
   #waiting = 0
 
   constructor(socketsMax: number) {
@@ -48,28 +51,32 @@ class Budget {
   }
 
   take(): ClientPlace | undefined {
-    if (this.#open + 1 + Math.min(this.#waiting + 1, this.#keptMax) > this.socketsMax) return undefined
+    if (this.#open + 1 + this.#kept(this.#waiting + 1) > this.socketsMax) return undefined
     this.#open++
     this.#waiting++
-    let waiting = true
-    const dialled = () => {
-      if (waiting) this.#waiting--
-      waiting = false
-    }
+    let backends = 0
+    let released = false
     return {
       takeBackend: () => {
-        dialled()
-        if (this.#open >= this.socketsMax) return false
+        const keptForOthers = backends === 0 ? 0 : this.#kept(this.#waiting)
+        if (this.#open + 1 + keptForOthers > this.socketsMax) return false
         this.#open++
+        if (backends++ === 0) this.#waiting--
         return true
       },
       releaseBackend: () => {
         this.#open--
+        if (--backends === 0 && !released) this.#waiting++
       },
       release: () => {
-        dialled()
         this.#open--
+        released = true
+        if (backends === 0) this.#waiting--
       }
     }
+  }
+
+  #kept(waiting: number): number {
+    return Math.min(waiting, this.#keptMax)
   }
 }
