@@ -11,6 +11,7 @@ import type { Hostname } from "../snapshot/Hostname.ts"
 import type { Connection } from "./Connection.ts"
 import type { ClientPlace } from "./DescriptorBudget.ts"
 import type { IpAddress } from "./IpAddress.ts"
+import { acquireScoped } from "./Scoped.ts"
 import { Network, type DialError, type LookupError } from "./Network.ts"
 
 export class Dialer extends Context.Service<
@@ -86,9 +87,9 @@ const ATTEMPT_DELAY_MS = 250
 
 /** Takes a backend's socket out of the budget until the scope closes. */
 const takeSocket = (place: ClientPlace): Effect.Effect<void, OutOfDescriptors, Scope.Scope> =>
-  Effect.acquireRelease(
+  acquireScoped(
     Effect.suspend(() => (place.takeBackend() ? Effect.void : Effect.fail(OUT_OF_DESCRIPTORS))),
-    () => Effect.sync(() => place.releaseBackend())
+    () => place.releaseBackend()
   )
 
 const OUT_OF_DESCRIPTORS: OutOfDescriptors = { _tag: "descriptors" }
@@ -102,20 +103,27 @@ const interleaveFamilies = (addresses: ReadonlyArray<IpAddress>): ReadonlyArray<
 
 /**
  * Starts each attempt when the one before has failed or has had its delay, and gives the first success; the others are
- * interrupted, and what they had acquired is released at once. Fails with the last failure.
+ * interrupted, and what they had acquired is released at once. When all fail, the last failure is the answer.
  */
 const raceStaggered = <A, E>(
   attempts: ReadonlyArray<Effect.Effect<A, E, Scope.Scope>>
 ): Effect.Effect<A, E, Scope.Scope> =>
   Effect.gen(function* () {
     const outer = yield* Effect.scope
+    const started = attempts.map(() => Deferred.makeUnsafe<void>())
     const failed = attempts.map(() => Deferred.makeUnsafe<void>())
-    return yield* Effect.raceAll(
+    let last: E | undefined
+    const race = Effect.raceAll(
       attempts.map((attempt, i) =>
         Effect.gen(function* () {
-          if (i > 0) yield* Effect.raceFirst(Effect.sleep(ATTEMPT_DELAY_MS), Deferred.await(failed[i - 1]!))
+          if (i > 0) {
+            yield* Deferred.await(started[i - 1]!)
+            yield* Effect.raceFirst(Effect.sleep(ATTEMPT_DELAY_MS), Deferred.await(failed[i - 1]!))
+          }
+          yield* Deferred.succeed(started[i]!, undefined)
           const scope = yield* Scope.fork(outer)
           return yield* Scope.provide(attempt, scope).pipe(
+            Effect.tapError((error) => Effect.sync(() => (last = error))),
             Effect.onError((cause) =>
               Effect.andThen(Scope.close(scope, Exit.failCause(cause)), Deferred.succeed(failed[i]!, undefined))
             )
@@ -123,6 +131,7 @@ const raceStaggered = <A, E>(
         })
       )
     )
+    return yield* Effect.mapError(race, (first) => last ?? first)
   })
 
 /** Look-ups shared per name. Each runs in the layer's scope, so that its first caller may leave before it is done. */
@@ -132,16 +141,10 @@ const makeLookup = Effect.gen(function* () {
   const running = yield* Semaphore.make(LOOKUPS_MAX)
   const names = new Map<Hostname, Lookup>()
 
-  const start = (name: Hostname): Effect.Effect<Lookup> =>
-    Effect.gen(function* () {
-      const lookup: Lookup = { answer: Deferred.makeUnsafe(), expiresAt: undefined }
-      names.delete(name)
-      names.set(name, lookup)
-      if (names.size > NAMES_MAX) names.delete(names.keys().next().value!)
-      yield* Semaphore.withPermits(
-        running,
-        1
-      )(network.lookup(name)).pipe(
+  const run = (name: Hostname, lookup: Lookup) =>
+    running
+      .withPermits(1)(network.lookup(name))
+      .pipe(
         Effect.onExit((exit) => {
           lookup.expiresAt = network.now() + LOOKUP_TTL_MS
           return Deferred.done(lookup.answer, exit)
@@ -149,15 +152,20 @@ const makeLookup = Effect.gen(function* () {
         Effect.exit,
         Effect.forkIn(scope)
       )
-      return lookup
-    })
 
-  return Effect.fnUntraced(function* (name: Hostname) {
-    const known = names.get(name)
-    const fresh = known !== undefined && (known.expiresAt === undefined || network.now() < known.expiresAt)
-    const lookup = fresh ? known : yield* start(name)
-    return yield* Deferred.await(lookup.answer)
-  })
+  return (name: Hostname) =>
+    // Not to be interrupted between being noted and being started: everyone after would wait for nobody.
+    Effect.uninterruptibleMask((restore) => {
+      const known = names.get(name)
+      if (known !== undefined && (known.expiresAt === undefined || network.now() < known.expiresAt)) {
+        return restore(Deferred.await(known.answer))
+      }
+      const lookup: Lookup = { answer: Deferred.makeUnsafe(), expiresAt: undefined }
+      names.delete(name)
+      names.set(name, lookup)
+      if (names.size > NAMES_MAX) names.delete(names.keys().next().value!)
+      return Effect.andThen(run(name, lookup), restore(Deferred.await(lookup.answer)))
+    })
 })
 
 interface Lookup {
