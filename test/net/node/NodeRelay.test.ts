@@ -9,7 +9,9 @@ import {
   assertSameBytes,
   listening,
   pattern,
+  peek,
   peers,
+  receive,
   receiveAll,
   relayed,
   startRelay,
@@ -72,6 +74,19 @@ it.live("delivers what Node had received for a slow reader when its sender reset
     yield* until(OPTIONS, () => front.failed)
     const received = yield* receiveAll(backend)
     assertSameBytes(received.bytes, bytes.subarray(0, client.bytesWritten))
+  }).pipe(Effect.provide(layer))
+)
+
+it.live("does not take without a bound what is sent to a side that has reset", () =>
+  Effect.gen(function* () {
+    const { client, backend, relay } = yield* relayed({ halfCloseTimeoutMs: 300 })
+    yield* client.write(pattern(10))
+    yield* receive(backend, 10)
+    client.reset()
+    assert.strictEqual((yield* Effect.flip(peek(backend)))._tag, "PeerEnded")
+    const cut = yield* Effect.flip(backend.write(pattern(32 * 1024 * 1024)))
+    assert.strictEqual(cut._tag, "ConnectionReset")
+    yield* assertRelayEnds(relay, "reset")
   }).pipe(Effect.provide(layer))
 )
 

@@ -1,6 +1,6 @@
 /** Reaching an address, or finding out that it cannot be reached. */
 import { assert } from "@effect/vitest"
-import { Effect, Exit, Fiber, Queue, Scope } from "effect"
+import { Effect, Exit, Fiber, Queue, Scheduler, Scope } from "effect"
 import { Network } from "../../../src/net/Network.ts"
 import { formatSocketAddress } from "../../../src/net/SocketAddress.ts"
 import {
@@ -62,6 +62,23 @@ export const dialCases = (test: Case, options: SuiteOptions): void => {
       yield* until(options, () => options.openSockets() > before)
       yield* Fiber.interrupt(waiting)
       yield* until(options, () => options.openSockets() <= before)
+    })
+  )
+
+  test(
+    "leaves no socket behind when it is interrupted at any step",
+    Effect.gen(function* () {
+      const { address } = yield* listening(LOOPBACK)
+      for (let steps = 0; steps < 40; steps++) {
+        // A scheduler that lets others run after every few operations lets them interrupt there, too.
+        const dialling = yield* Effect.andThen(dial(address), Effect.never).pipe(
+          Effect.scoped,
+          Effect.forkChild,
+          Effect.provideService(Scheduler.MaxOpsBeforeYield, 3)
+        )
+        yield* Effect.replicateEffect(steps % 2 === 0 ? Effect.yieldNow : options.turn, steps)
+        yield* Fiber.interrupt(dialling)
+      }
     })
   )
 

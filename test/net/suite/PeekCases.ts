@@ -86,6 +86,36 @@ export const peekCases = (test: Case, options: SuiteOptions): void => {
   )
 
   test(
+    "keeps to the deadline of the peek that waits, be it sooner or later than the one before",
+    Effect.gen(function* () {
+      const { near, far } = yield* connected
+      const network = yield* Network
+      yield* Fiber.interrupt(yield* Effect.forkChild(near.peek(0, network.now() + 30), { startImmediately: true }))
+      const later = yield* Effect.forkChild(peek(near), { startImmediately: true })
+      yield* elapse(options, 60)
+      yield* far.write(pattern(1))
+      assert.strictEqual((yield* Fiber.join(later)).length, 1)
+      const sooner = yield* Effect.forkChild(Effect.flip(near.peek(1, network.now() + 30)), { startImmediately: true })
+      yield* options.advance(30)
+      assert.strictEqual((yield* Fiber.join(sooner))._tag, "PeekTimeout")
+    })
+  )
+
+  test(
+    "does not read without a bound ahead of who peeks",
+    Effect.gen(function* () {
+      const { near, far } = yield* connected
+      const bytes = pattern(32 * 1024 * 1024)
+      const sending = yield* Effect.forkChild(far.write(bytes))
+      yield* peek(near)
+      yield* elapse(options, 50)
+      assert.isBelow(yield* Effect.map(peek(near), ({ length }) => length), 1024 * 1024)
+      assert.isUndefined(sending.pollUnsafe())
+      assertSameBytes(yield* receive(near, bytes.length), bytes)
+    })
+  )
+
+  test(
     "shows the bytes that are there although the deadline has passed",
     Effect.gen(function* () {
       const { near, far } = yield* connected

@@ -4,6 +4,7 @@ import { Effect, Fiber } from "effect"
 import * as fc from "fast-check"
 import type { Connection } from "../../../src/net/Connection.ts"
 import {
+  DIRECTIONS,
   assertReceives,
   assertRelayEnds,
   assertSameBytes,
@@ -83,6 +84,23 @@ export const relayCases = (test: Case, options: SuiteOptions): void => {
     })
   )
 
+  for (const [who, sides] of DIRECTIONS) {
+    test(
+      `keeps what waits in it for a slow reader apart from what the ${who} sends after that`,
+      Effect.gen(function* () {
+        const { first, second, secondEnd } = sides(yield* relayed())
+        const bytes = pattern(TOO_MUCH)
+        const sendPiece = Effect.gen(function* () {
+          yield* first.write(bytes.subarray(first.bytesWritten, first.bytesWritten + PIECE))
+          for (let i = 0; i < TURNS_MAX && secondEnd.bytesWritten < first.bytesWritten; i++) yield* options.turn
+        })
+        while (secondEnd.bytesWritten === first.bytesWritten) yield* sendPiece
+        for (let i = 0; i < 5; i++) yield* sendPiece
+        assertSameBytes(yield* receive(second, first.bytesWritten), bytes.subarray(0, first.bytesWritten))
+      })
+    )
+  }
+
   test(
     "slows a sender to its reader, either way, in bounded memory",
     Effect.gen(function* () {
@@ -116,6 +134,10 @@ const chunkLengths = fc.array(
 const TOO_MUCH = 40 * 1024 * 1024
 const KERNELS_MAX = 30 * 1024 * 1024
 const CHUNKS = Array.from({ length: 256 }, () => TOO_MUCH / 256)
+
+/** A piece that a relay reads by itself when it is given the time, and the turns which that takes at most. */
+const PIECE = 8 * 1024
+const TURNS_MAX = 20
 
 const sum = (lengths: ReadonlyArray<number>): number => lengths.reduce((total, length) => total + length, 0)
 

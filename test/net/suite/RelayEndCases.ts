@@ -5,9 +5,11 @@ import * as fc from "fast-check"
 import { Network } from "../../../src/net/Network.ts"
 import {
   DIRECTIONS,
+  PATIENT,
   assertEnds,
   assertReceives,
   assertRelayEnds,
+  elapse,
   forAll,
   pattern,
   peek,
@@ -104,6 +106,21 @@ export const relayEndCases = (test: Case, options: SuiteOptions): void => {
       assert.isUndefined(relay.pollUnsafe())
       yield* backend.endWrite
       yield* assertRelayEnds(relay, "done")
+    })
+  )
+
+  test(
+    "reads no more when it was interrupted",
+    Effect.gen(function* () {
+      const { client, front, back } = yield* peers
+      const network = yield* Network
+      const relay = yield* Effect.forkChild(network.relay(front, back, PATIENT), { startImmediately: true })
+      yield* Fiber.interrupt(relay)
+      const sending = yield* Effect.forkChild(client.write(pattern(32 * 1024 * 1024)))
+      yield* elapse(options, 50)
+      assert.isUndefined(sending.pollUnsafe())
+      front.reset()
+      yield* assertEnds(client, "ConnectionReset")
     })
   )
 
