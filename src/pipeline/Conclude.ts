@@ -54,8 +54,8 @@ export const conclude = Effect.fnUntraced(function* (live: LiveConnection, count
   if (ending.reason !== undefined) {
     yield* Effect.logDebug(outcome).pipe(Effect.annotateLogs({ id: live.id, reason: ending.reason }))
   }
-  if (outcome === "internal") {
-    yield* Effect.logError("a connection was ended by a defect of the proxy", ending.defect ?? "interrupted").pipe(
+  if (outcome === "internal" || ending.defect !== undefined) {
+    yield* Effect.logError("a connection met a defect of the proxy", ending.defect ?? "interrupted").pipe(
       Effect.annotateLogs({ id: live.id, listener: live.listener })
     )
   }

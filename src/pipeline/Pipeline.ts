@@ -60,7 +60,7 @@ const decide = Effect.fnUntraced(function* (
 
   const place = yield* accept(live, listener.listener.maxConnections)
   const identified = (live.known = yield* identify(live.socket, listener, deadline))
-  const admitted = (live.known = yield* admit(identified, live, state.firewall))
+  const admitted = yield* admit(identified, live, state.firewall)
   const named = (live.known = yield* peek(admitted, live.socket, settings.helloBytesMax, deadline))
   const routed = (live.known = yield* route(named, listener.routes))
   return [routed, place]

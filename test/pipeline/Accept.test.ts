@@ -52,6 +52,27 @@ it.effect("keeps a backend's socket for each client that waits for one", () =>
   })
 )
 
+it.effect("gives the descriptor back when the socket that had it is closed", () =>
+  Effect.gen(function* () {
+    const world = yield* makeWorld()
+    const take = world.budget.take.bind(world.budget)
+    const socket = world.open()
+    let endAtRelease: string | undefined
+    world.budget.take = () => {
+      const place = take()!
+      const release = () => {
+        endAtRelease = socket.end
+        place.release()
+      }
+      return { ...place, release }
+    }
+    world.accept(socket)
+    assert.isUndefined(endAtRelease)
+    socket.fail()
+    assert.strictEqual(endAtRelease, "reset")
+  })
+)
+
 it.effect("leaves the listener's quota alone when there is no descriptor", () =>
   Effect.gen(function* () {
     const world = yield* makeWorld({ socketsMax: 2, listener: { maxConnections: 2 } })

@@ -100,7 +100,10 @@ describe("a connection that is ended before it waits for anything", () => {
       const room = world.room()
       const socket = world.open()
       socket.send(HELLO)
-      const connected = world.accept(socket, (live) => live.end("closed_by_admin"))
+      const connected = world.accept(socket, (live) => {
+        live.end("closed_by_admin")
+        live.end("shutdown")
+      })
       assertOutcome(world, connected, "closed_by_admin")
       assert.strictEqual(socket.peeks, 0)
       assert.deepStrictEqual(closedOf(world), { closed_by_admin: 1 })
@@ -114,6 +117,7 @@ describe("a connection that is ended before it waits for anything", () => {
         rules: [{ type: "country", value: "KP" }],
         country: () => {
           world.connections.endAll("shutdown")
+          world.connections.endAll("closed_by_admin")
           return "KP"
         }
       })
@@ -211,4 +215,23 @@ describe("a defect", () => {
       })
     )
   }
+
+  it.effect("is told even when the connection had been ended already", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld()
+      const room = world.room()
+      const connected = world.connect(HELLO)
+      const backend = world.answerDial()
+      const reset = backend.reset.bind(backend)
+      backend.reset = () => {
+        reset()
+        bug()
+      }
+      connected.live.end("closed_by_admin")
+      assertOutcome(world, connected, "closed_by_admin")
+      assert.lengthOf(world.lines, 1)
+      assert.include(world.lines[0], "a bug of ours")
+      assertNothingHeld(world, room)
+    })
+  )
 })

@@ -4,6 +4,7 @@ import { TestClock } from "effect/testing"
 import type { ConnectionEntry } from "../../src/observe/AccessLog.ts"
 import { OUTCOMES, type Outcome } from "../../src/pipeline/Outcome.ts"
 import { address } from "../proxyproto/ProxyHeaders.ts"
+import { concat } from "../tls/TlsBuilder.ts"
 import {
   assertNothingHeld,
   closedOf,
@@ -193,6 +194,47 @@ it.effect("names client and peer in the entry when a header tells them apart", (
         country: "FR"
       })
     ])
+  })
+)
+
+it.effect("names the header's client when the firewall breaks down over it", () =>
+  Effect.gen(function* () {
+    const world = yield* makeWorld({
+      listener: { proxyProtocol: true },
+      country: () => {
+        throw new Error("a bug of ours")
+      }
+    })
+    world.connect(Buffer.from("PROXY TCP4 198.51.100.9 198.51.100.1 700 443\r\n"))
+    assert.deepInclude(world.entries[0], { outcome: "internal", client: "198.51.100.9:700" })
+  })
+)
+
+it.effect("tells at level debug what the outcome alone does not", () =>
+  Effect.gen(function* () {
+    const world = yield* makeWorld({ listener: { proxyProtocol: true }, logLevel: "debug" })
+    const malformed = world.connect(Buffer.from("PROXY TCP5"))
+    const refused = world.connect(concat(Buffer.from("PROXY UNKNOWN\r\n"), hello("git.example.net")))
+    world.network.dials[0]!.answer(Effect.fail({ _tag: "dial_failed", reason: "connection refused" }))
+    world.connect(concat(Buffer.from("PROXY UNKNOWN\r\n"), hello()))
+    assert.lengthOf(world.lines, 2)
+    assert.match(world.lines[0]!, new RegExp(` DEBUG proxy_header id=${malformed.live.id} reason="does not start`))
+    assert.match(world.lines[1]!, new RegExp(` DEBUG dial_failed id=${refused.live.id} reason="connection refused"`))
+  })
+)
+
+it.effect("counts what the backend has taken up to when its socket is closed", () =>
+  Effect.gen(function* () {
+    const world = yield* makeWorld()
+    world.connect(hello("git.example.net"))
+    const backend = world.answerDial()
+    const reset = backend.reset.bind(backend)
+    backend.reset = () => {
+      backend.bytesWritten += 7
+      reset()
+    }
+    world.network.relays[0]!.end(Effect.succeed("idle_timeout"))
+    assert.strictEqual(world.entries[0]?.fromClient, 7)
   })
 )
 

@@ -29,7 +29,8 @@ import { parseHostname, type Hostname } from "../../src/snapshot/Hostname.ts"
 import type { L4Route, Listener } from "../../src/snapshot/Snapshot.ts"
 import { address } from "../proxyproto/ProxyHeaders.ts"
 import { clientHello, inRecords, serverName } from "../tls/TlsBuilder.ts"
-import { FakeConnection, FakeNetwork } from "./FakeNetwork.ts"
+import { FakeConnection } from "./FakeConnection.ts"
+import { FakeNetwork } from "./FakeNetwork.ts"
 
 export interface WorldOptions {
   readonly listener?: Partial<Listener>
@@ -39,6 +40,7 @@ export interface WorldOptions {
   readonly rateLimit?: number
   readonly socketsMax?: number
   readonly accessLog?: boolean
+  readonly logLevel?: "debug"
   readonly country?: (ip: IpAddress) => string
   readonly reload?: GeoIp["Service"]["reload"]
 }
@@ -95,7 +97,7 @@ export const layerWorld = (network: FakeNetwork, told: Told, options: WorldOptio
     DescriptorBudget.layer(options.socketsMax ?? 12),
     Dialer.layer,
     layerGeoIp(options),
-    Log.layer({ level: "info", format: "text" }),
+    Log.layer({ level: options.logLevel ?? "info", format: "text" }),
     RateLimiter.layer({ limit: options.rateLimit ?? 0, windowMs: 60_000 }),
     Layer.succeed(Settings, { ...SETTINGS, ...options.settings })
   ).pipe(Layer.provideMerge(Layer.mergeAll(Layer.succeed(Network, network.service), LogSink.layerMemory(told.lines))))

@@ -6,7 +6,8 @@ import { Connections } from "../../src/server/Connections.ts"
 import { DataPlane } from "../../src/server/DataPlane.ts"
 import type { SocketAddress } from "../../src/net/SocketAddress.ts"
 import type { Listener, Snapshot } from "../../src/snapshot/Snapshot.ts"
-import { FakeConnection, FakeNetwork } from "../pipeline/FakeNetwork.ts"
+import { FakeConnection } from "../pipeline/FakeConnection.ts"
+import { FakeNetwork } from "../pipeline/FakeNetwork.ts"
 import { CLIENT, LISTENER, LOCAL, layerWorld, type Told, type WorldOptions } from "../pipeline/World.ts"
 
 export const makePlane = Effect.fnUntraced(function* (options: WorldOptions = {}) {
