@@ -27,9 +27,12 @@ export interface Connection {
   write(bytes: Uint8Array): Effect.Effect<void, ConnectionReset>
   /** Sends FIN behind what was written; receiving goes on. */
   readonly endWrite: Effect.Effect<void>
-  /** Sends RST and frees the socket now. What was not delivered is lost. Nothing happens the second time. */
+  /** Sends RST and frees the socket now; who waits gets `ConnectionReset`. What was not delivered is lost. */
   reset(): void
-  /** Calls `listener`, once, when the other side resets; `undefined` takes it back. A relay takes over from it. */
+  /**
+   * Calls `listener`, once, when the other side resets, or now if it has already; `undefined` takes it back. A relay
+   * takes over from it.
+   */
   onReset(listener: (() => void) | undefined): void
 }
 
