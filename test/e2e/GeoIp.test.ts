@@ -8,13 +8,13 @@ import { buildMmdb } from "../firewall/MmdbBuilder.ts"
 import { temporaryFolder } from "./harness/Folder.ts"
 import { hello } from "./harness/Hello.ts"
 import { type Proxy, startProxy } from "./harness/Proxy.ts"
-import { assertRefused } from "./harness/Refusal.ts"
+import { assertRefused, type Told } from "./harness/Refusal.ts"
 import { connect } from "./harness/Wire.ts"
 
 const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/geoip/${name}.mmdb`, import.meta.url))
 
 /** A client at `ip`, by its PROXY header. It asks for a name that has no route, unless it is to be blocked before. */
-const visit = Effect.fnUntraced(function* (proxy: Proxy, ip: string, told: Told) {
+const visit = Effect.fnUntraced(function* (proxy: Proxy, ip: string, told: Visit) {
   const sender = yield* connect(proxy.address)
   const [family, client] = ip.includes(":") ? ["TCP6", `[${ip}]:5000`] : ["TCP4", `${ip}:5000`]
   yield* sender.send(`PROXY ${family} ${ip} ${ip} 5000 443\r\n`)
@@ -22,20 +22,28 @@ const visit = Effect.fnUntraced(function* (proxy: Proxy, ip: string, told: Told)
   yield* assertRefused(proxy, sender, { client, ...told })
 })
 
-type Told = ReturnType<typeof blocked | typeof passed>
+type Visit = Partial<Told> & Pick<Told, "outcome">
 
 const blocked = (country: string) => ({ outcome: "blocked_country", country, rule: `country ${country}` })
 const passed = (country: string) => ({ outcome: "no_route", country, hostname: "a.test" })
 
-it.live("blocks by country before the hello, and tells the country of the others", () =>
+it.live("blocks by country before the hello, after addresses and networks and before the rate is counted", () =>
   Effect.gen(function* () {
     const proxy = yield* startProxy({
       listeners: [{ proxy_protocol: true }],
-      firewall: { geoip_db: fixture("GeoIP2-Country-Test"), blocked_countries: ["GB", "JP"] }
+      firewall: {
+        geoip_db: fixture("GeoIP2-Country-Test"),
+        blocked_cidrs: ["81.2.69.160/31"],
+        blocked_countries: ["GB", "JP"],
+        rate_limit: 1,
+        rate_window: "1h"
+      }
     })
-    yield* visit(proxy, "81.2.69.160", blocked("GB"))
+    yield* visit(proxy, "81.2.69.160", { outcome: "blocked_cidr", country: "GB", rule: "cidr 81.2.69.160/31" })
+    for (let i = 0; i < 2; i++) yield* visit(proxy, "81.2.69.162", blocked("GB"))
     yield* visit(proxy, "2001:218::1", blocked("JP"))
     yield* visit(proxy, "216.160.83.56", passed("US"))
+    yield* visit(proxy, "216.160.83.56", { outcome: "rate_limited", country: "US" })
     yield* visit(proxy, "10.1.2.3", passed(""))
   })
 )

@@ -65,7 +65,7 @@ it.live("resets a client that has not sent its hello, or its PROXY header and it
   Effect.gen(function* () {
     const proxy = yield* startProxy({
       listeners: [{}, { addr: "127.0.0.2:0", proxy_protocol: true }],
-      proxy: { hello_timeout: "300ms" }
+      proxy: { hello_timeout: "1s" }
     })
     const behind = { listener: "127.0.0.2:0" }
     const header = "PROXY TCP4 198.51.100.7 192.0.2.1 5000 443\r\n"
@@ -86,16 +86,20 @@ it.live("resets a client that has not sent its hello, or its PROXY header and it
   })
 )
 
-it.live("resets a client that has finished before its hello is whole", () =>
+it.live("resets a client that has finished before its PROXY header or its hello is whole", () =>
   Effect.gen(function* () {
-    const proxy = yield* startProxy({ listeners: [{}] })
-    for (const bytes of ["", hello("a.test").subarray(0, -1)]) {
-      const client = yield* connect(proxy.address)
+    const proxy = yield* startProxy({ listeners: [{}, { addr: "127.0.0.2:0", proxy_protocol: true }] })
+    for (const [listener, bytes] of [
+      ["127.0.0.1:0", ""],
+      ["127.0.0.1:0", hello("a.test").subarray(0, -1)],
+      ["127.0.0.2:0", "PROXY TCP4 198.51.100.7 192.0.2.1 5000 443\r"]
+    ] as const) {
+      const client = yield* connect(proxy.addressOf(listener))
       yield* client.send(bytes)
       client.finish()
-      yield* assertRefused(proxy, client, { outcome: "client_closed" })
+      yield* assertRefused(proxy, client, { listener, outcome: "client_closed" })
     }
-    assert.deepStrictEqual(yield* outcomesAtEnd(proxy), ["client_closed", "client_closed"])
+    assert.deepStrictEqual(yield* outcomesAtEnd(proxy), ["client_closed", "client_closed", "client_closed"])
   })
 )
 
@@ -189,5 +193,28 @@ it.live("passes every recorded hello on unchanged, sent whole, a byte at a time,
       }
     }
     assert.lengthOf(yield* outcomesAtEnd(proxy), 2 * hellos.length)
+  })
+)
+
+it.live("passes on the largest hello there can be, in as few records as hold it and in records of four bytes", () =>
+  Effect.gen(function* () {
+    const backend = yield* startBackend()
+    const routes = [{ hostname: "a.test", backend: backend.address }]
+    const proxy = yield* startProxy({ listeners: [{ routes }], proxy: { max_hello_bytes: 1024 * 1024 } })
+    const largest = clientHello({
+      cipherSuites: new Uint8Array(65534).fill(0x13),
+      extensions: [[21, new Uint8Array(65000)], serverName("a.test")]
+    })
+    for (const recordBytes of [16384, 4]) {
+      const bytes = inRecords(largest, [recordBytes])
+      const client = yield* connect(proxy.address)
+      yield* client.send(bytes)
+      const inner = yield* backend.next
+      client.finish()
+      inner.finish()
+      assert.strictEqual(yield* inner.ended, "fin")
+      assert.isTrue(inner.bytes.equals(bytes))
+      assert.include(yield* proxy.accessOf(client), { outcome: "done", from_client: bytes.length })
+    }
   })
 )

@@ -99,18 +99,20 @@ it.live("passes a backend's FIN on, while the client goes on sending", () =>
   })
 )
 
-it.live("passes a FIN on that came together with the hello", () =>
+it.live("carries on what a client has sent, FIN included, before its backend was reached", () =>
   Effect.gen(function* () {
     const { backend, proxy } = yield* start()
     const client = yield* connect(proxy.address)
-    client.socket.end(HELLO)
+    const bytes = Buffer.concat([HELLO, randomBytes(MIB)])
+    client.socket.end(bytes)
     const inner = yield* backend.next
     assert.strictEqual(yield* inner.ended, "fin")
-    assert.isTrue(inner.bytes.equals(HELLO))
+    assert.isTrue(inner.bytes.equals(bytes))
     yield* inner.send("answer")
     inner.finish()
     assert.strictEqual(yield* client.ended, "fin")
     assert.strictEqual(client.bytes.toString(), "answer")
+    assert.include(yield* proxy.accessOf(client), { outcome: "done", from_client: bytes.length, from_backend: 6 })
   })
 )
 

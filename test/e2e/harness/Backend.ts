@@ -7,7 +7,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 import { createServer as createTlsServer, type TLSSocket, type TlsOptions } from "node:tls"
 import { identityOf } from "./Certificates.ts"
 import { Watch } from "./Watch.ts"
-import { formatAddress, Wire } from "./Wire.ts"
+import { connect, formatAddress, Wire } from "./Wire.ts"
 
 export class Backend {
   /** `ip:port`. */
@@ -78,7 +78,11 @@ const addressOf = (server: Server): string => {
   return formatAddress(address, port)
 }
 
-/** An address on which nobody accepts: its port was given back a moment ago. */
-export const refusingAddress: Effect.Effect<string> = Effect.scoped(
-  Effect.map(listening(createServer(), "127.0.0.1"), addressOf)
-)
+/**
+ * An address on which nobody accepts, and which nobody else is given meanwhile: the near end of a connection. It closes
+ * with the scope.
+ */
+export const refusingAddress: Effect.Effect<string, never, Scope.Scope> = Effect.gen(function* () {
+  const { local } = yield* Effect.orDie(connect((yield* startBackend()).address))
+  return local
+})

@@ -11,18 +11,17 @@ import { fileURLToPath } from "node:url"
 /** The checkout. */
 export const ROOT = fileURLToPath(new URL("../../..", import.meta.url))
 
-const BINARY = join(ROOT, "dist", "bin", "mc-proxy.js")
-
-/** The path of the program, once it is known to be current. */
-export const builtBinary = (): string => {
-  const built = statSync(BINARY, { throwIfNoEntry: false })
-  if (built === undefined) throw new Error(`${BINARY} is missing; run npm run build`)
-  const newer = sources().find((file) => statSync(file).mtimeMs > built.mtimeMs)
-  if (newer !== undefined) throw new Error(`${BINARY} is older than ${newer}; run npm run build`)
-  return BINARY
+/** The path of the program of a checkout, once it is known to be current. */
+export const builtBinary = (root = ROOT): string => {
+  const binary = join(root, "dist", "bin", "mc-proxy.js")
+  const built = statSync(binary, { throwIfNoEntry: false })
+  if (built === undefined) throw new Error(`${binary} is missing; run npm run build`)
+  const newer = filesIn(join(root, "src")).find((file) => statSync(file).mtimeMs > built.mtimeMs)
+  if (newer !== undefined) throw new Error(`${binary} is older than ${newer}; run npm run build`)
+  return binary
 }
 
-const sources = (): ReadonlyArray<string> =>
-  readdirSync(join(ROOT, "src"), { recursive: true, withFileTypes: true })
+const filesIn = (folder: string): ReadonlyArray<string> =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))

@@ -31,5 +31,6 @@ export const assertRefused = Effect.fnUntraced(function* (
 /** Stops the proxy, which must end well, and gives the outcome of every line it has written: one a connection. */
 export const outcomesAtEnd = Effect.fnUntraced(function* (proxy: Proxy) {
   assert.deepStrictEqual(yield* proxy.stop(), { code: 0, signal: null })
+  assert.strictEqual(new Set(proxy.accessLines.map(({ id }) => id)).size, proxy.accessLines.length)
   return proxy.accessLines.map(({ outcome }) => outcome)
 })
