@@ -6,8 +6,11 @@
  * would have been. It does no writing and knows no time; one consumer takes batches, one at a time.
  */
 
-/** Characters held at most, queued and being written: seconds of a busy access log, and little next to the heap. */
-export const BUFFER_LENGTH_MAX = 1024 * 1024
+/**
+ * Characters held at most, queued and being written: the access lines of 20,000 connections that end at once, as when
+ * their backend goes, since the event loop may come to the end of all of them before it comes to the writing of one.
+ */
+export const BUFFER_LENGTH_MAX = 8 * 1024 * 1024
 
 /** A batch takes no more lines beyond this: a pipe's capacity on Linux, so that room is freed in such steps. */
 export const BATCH_LENGTH = 64 * 1024
