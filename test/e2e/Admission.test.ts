@@ -38,23 +38,20 @@ it.live("resets clients past the descriptor budget, serves those it has, and tak
 
     // A backend's socket is kept for every client that has not dialled yet.
     const room = Math.floor(socketsMax / 2)
-    const clients = yield* Effect.forEach(Array.from({ length: 2 * room }), () => connect(proxy.address))
-    const served = clients.slice(0, room)
-    for (const client of clients.slice(room)) yield* assertRefused(proxy, client, { outcome: "descriptors" })
-    for (const client of served) {
-      assert.isUndefined(client.ending)
-      yield* client.send(hello("a.test"))
-      const inner = yield* backend.next
-      inner.finish()
-      client.finish()
-      assert.strictEqual(yield* client.ended, "fin")
-      assert.strictEqual((yield* proxy.accessOf(client)).outcome, "done")
+    for (let round = 0; round < 2; round++) {
+      const clients = yield* Effect.forEach(Array.from({ length: room + 10 }), () => connect(proxy.address))
+      for (const client of clients.slice(room)) yield* assertRefused(proxy, client, { outcome: "descriptors" })
+      for (const client of clients.slice(0, room)) {
+        assert.isUndefined(client.ending)
+        yield* client.send(hello("a.test"))
+        const inner = yield* backend.next
+        inner.finish()
+        client.finish()
+        assert.strictEqual(yield* client.ended, "fin")
+        assert.strictEqual((yield* proxy.accessOf(client)).outcome, "done")
+      }
     }
-
-    const next = yield* connect(proxy.address)
-    yield* next.send(hello("other.test"))
-    yield* assertRefused(proxy, next, { hostname: "other.test", outcome: "no_route" })
-    assert.lengthOf(yield* outcomesAtEnd(proxy), clients.length + 1)
+    assert.lengthOf(yield* outcomesAtEnd(proxy), 2 * (room + 10))
   })
 )
 

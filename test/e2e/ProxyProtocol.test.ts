@@ -221,21 +221,14 @@ it.live("tells a backend the client, the listener, the name and the connection's
 it.live("keeps the client's address over three proxies in a row, IPv4 and IPv6 between them", () =>
   Effect.gen(function* () {
     const backend = yield* startBackend()
-    const hop = (addr: string, behind: { readonly address: string }) =>
-      startProxy({
-        listeners: [
-          {
-            addr,
-            proxy_protocol: addr !== FIRST,
-            trusted_proxies: addr !== FIRST ? ["127.0.0.0/8", "::1"] : [],
-            routes: [{ hostname: "a.test", backend: behind.address, send_proxy_protocol: true }]
-          }
-        ]
-      })
-    const FIRST = "127.0.0.5:0"
-    const third = yield* hop("127.0.0.1:0", backend)
-    const second = yield* hop("[::1]:0", third)
-    const first = yield* hop(FIRST, second)
+    const hop = (addr: string, behind: { readonly address: string }, incoming: { readonly proxy_protocol?: true }) => {
+      const routes = [{ hostname: "a.test", backend: behind.address, send_proxy_protocol: true }]
+      return startProxy({ listeners: [{ addr, routes, ...incoming }] })
+    }
+    const trusting = { proxy_protocol: true, trusted_proxies: ["127.0.0.0/8", "::1"] } as const
+    const third = yield* hop("127.0.0.1:0", backend, trusting)
+    const second = yield* hop("[::1]:0", third, trusting)
+    const first = yield* hop("127.0.0.5:0", second, {})
 
     const client = yield* connect(first.address, { from: "127.0.0.77" })
     yield* client.send(HELLO)

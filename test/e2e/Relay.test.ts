@@ -1,11 +1,13 @@
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { randomBytes } from "node:crypto"
+import { readFileSync } from "node:fs"
 import { type Backend, startBackend } from "./harness/Backend.ts"
 import { hello } from "./harness/Hello.ts"
 import { type Proxy, type ProxyConfig, startProxy } from "./harness/Proxy.ts"
 import { outcomesAtEnd } from "./harness/Refusal.ts"
-import { connect } from "./harness/Wire.ts"
+import { within } from "./harness/Watch.ts"
+import { connect, type Wire } from "./harness/Wire.ts"
 
 const HELLO = hello("a.test")
 const MIB = 1024 * 1024
@@ -170,6 +172,47 @@ it.live("delivers what a client has sent before it resets, and then ends the bac
     }
   })
 )
+
+it.live("keeps for a late reader what the other side had sent before it reset", () =>
+  Effect.gen(function* () {
+    // The late reader is waited for.
+    const { backend, proxy } = yield* start({ half_close_timeout: "1h" })
+    // More than the reader's kernel takes in while nobody reads, less than the proxy's takes to send.
+    const bytes = randomBytes(512 * 1024)
+    for (const side of ["client", "inner"] as const) {
+      const both = yield* open(proxy, backend)
+      const [sender, reader] = side === "client" ? [both.client, both.inner] : [both.inner, both.client]
+      const before = reader.length
+      reader.socket.pause()
+      yield* sender.send(bytes)
+      yield* acknowledged(sender)
+      sender.reset()
+      // Who came later has come and gone: the proxy has seen the RST.
+      const later = yield* connect(proxy.address)
+      yield* later.send(hello("other.test"))
+      assert.strictEqual((yield* proxy.accessOf(later)).outcome, "no_route")
+
+      reader.socket.resume()
+      yield* reader.received(before + bytes.length)
+      assert.include(["fin", "reset"], yield* reader.ended)
+      assert.isTrue(reader.bytes.subarray(before).equals(bytes))
+      reader.finish()
+      assert.strictEqual((yield* proxy.accessOf(both.client)).outcome, "reset")
+    }
+  })
+)
+
+/** Waits until the other end's kernel has received all that this one has sent. */
+const acknowledged = ({ socket }: Wire): Effect.Effect<void> => {
+  const hex = (port: number | undefined) => `:${port!.toString(16).toUpperCase().padStart(4, "0")}`
+  const row = new RegExp(`${hex(socket.localPort)} \\w+${hex(socket.remotePort)} \\w+ (\\w+):`)
+  return Effect.sync(() => row.exec(readFileSync("/proc/net/tcp", "latin1"))?.[1]).pipe(
+    Effect.tap(() => Effect.yieldNow),
+    Effect.repeat({ until: (unacknowledged) => unacknowledged === "00000000" }),
+    Effect.asVoid,
+    within("the acknowledgement of what was sent")
+  )
+}
 
 it.live("resets both sides when no byte has come for idle_timeout", () =>
   Effect.gen(function* () {

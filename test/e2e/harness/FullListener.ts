@@ -5,9 +5,8 @@
  * queue is full (tcp(7), `tcp_abort_on_overflow`).
  */
 import { Effect, type Scope } from "effect"
-import { connect } from "node:net"
 import { Worker } from "node:worker_threads"
-import { splitAddress } from "./Wire.ts"
+import { connect } from "./Wire.ts"
 import { within } from "./Watch.ts"
 
 /** Its `ip:port`. */
@@ -21,19 +20,9 @@ export const startFullListener: Effect.Effect<string, never, Scope.Scope> = Effe
     worker.once("error", (error) => resume(Effect.die(error)))
   }).pipe(within("a listener that does not accept"))
   // The kernel holds one more than it is asked to.
-  for (let i = 0; i <= QUEUE_MAX; i++) yield* queue(address)
+  for (let i = 0; i <= QUEUE_MAX; i++) yield* Effect.orDie(connect(address))
   return address
 })
-
-const queue = (address: string) =>
-  Effect.acquireRelease(
-    Effect.callback<ReturnType<typeof connect>>((resume) => {
-      const socket = connect(splitAddress(address))
-      socket.once("connect", () => resume(Effect.succeed(socket)))
-      socket.once("error", (error) => resume(Effect.die(error)))
-    }).pipe(within("a place in the accept queue")),
-    (socket) => Effect.sync(() => socket.destroy())
-  )
 
 const QUEUE_MAX = 1
 

@@ -5,7 +5,7 @@
  */
 import { Data, Effect, type Scope } from "effect"
 import { connect as connectSocket, type Socket } from "node:net"
-import { Watch } from "./Watch.ts"
+import { Watch, within } from "./Watch.ts"
 
 /** How the other side has ended: by FIN or RST, whichever came first, or by the code of another error. */
 export type Ending = "fin" | "reset" | (string & {})
@@ -117,8 +117,10 @@ export const connect = (
             : Effect.fail(new ConnectError({ code: codeOf(error) }))
         )
       )
-    }),
-    ({ socket }) => Effect.sync(() => socket.destroy())
+      return Effect.sync(() => socket.destroy())
+    }).pipe(within(`a connection to ${address}`)),
+    ({ socket }) => Effect.sync(() => socket.destroy()),
+    { interruptible: true }
   )
 
 /** The two parts of `ip:port` or `[ip6]:port`. */
