@@ -1,5 +1,5 @@
 /** `mc-proxy server`: the configuration, the layers it asks for, and the program on them. */
-import { Effect, Layer } from "effect"
+import { Data, Effect, Layer } from "effect"
 import { loadConfig, type Config } from "../config/Config.ts"
 import { ConfigError } from "../config/ConfigError.ts"
 import { unservedRoutes, unservedSections } from "../config/Unserved.ts"
@@ -36,6 +36,7 @@ export const serve = Effect.fn("serve")(function* <E, R>(
 ) {
   const problems = unservedRoutes(config)
   if (problems.length > 0) return yield* new ConfigError({ file, problems })
+  yield* checkOpenFiles(config.listeners.length)
   const { shutdownTimeoutMs } = config.proxy
   const running = Effect.gen(function* () {
     for (const warning of [...config.warnings, ...unservedSections(config)]) yield* Effect.logWarning(warning)
@@ -55,11 +56,11 @@ const layerProxy = (config: Config) =>
   )
 
 /** What the pipeline's stages ask for. */
-const layerPipeline = ({ firewall, log, proxy }: Config) =>
+const layerPipeline = ({ firewall, listeners, log, proxy }: Config) =>
   Layer.mergeAll(
     Layer.succeed(Settings, proxy),
     ConnectionQuota.layer,
-    DescriptorBudget.layer(openFilesMax() - RESERVED_DESCRIPTORS),
+    DescriptorBudget.layer(socketsMax(listeners.length)),
     GeoIp.layer(firewall.geoipDb),
     RateLimiter.layer({ limit: firewall.rateLimit, windowMs: firewall.rateWindowMs }),
     log.access ? AccessLog.layer(log.format) : AccessLog.layerNoop,
@@ -73,3 +74,22 @@ const stateOf = ({ firewall, listeners }: Config) => ({ listeners, firewallRules
  * admin socket with its callers, a metrics endpoint, listeners and files being read have to go on at full load.
  */
 const RESERVED_DESCRIPTORS = 64
+
+/** Each listener is a descriptor beside those of its connections. */
+const socketsMax = (listeners: number): number => openFilesMax() - RESERVED_DESCRIPTORS - listeners
+
+/** Ten connections at once: with fewer there is no point in starting. */
+const SOCKETS_MIN = 20
+
+const checkOpenFiles = Effect.fnUntraced(function* (listeners: number) {
+  const missing = SOCKETS_MIN - socketsMax(listeners)
+  if (missing > 0) {
+    const limit = openFilesMax()
+    return yield* new TooFewDescriptors({
+      message: `the limit of open files (RLIMIT_NOFILE, ulimit -n) is ${limit}; raise it to ${limit + missing} at least`
+    })
+  }
+})
+
+/** The process may not open enough files. */
+export class TooFewDescriptors extends Data.TaggedError("TooFewDescriptors")<{ readonly message: string }> {}

@@ -10,10 +10,10 @@ import type { Effect } from "effect"
 import type { SocketAddress } from "./SocketAddress.ts"
 
 export interface Connection {
-  /** The other end. */
-  readonly peer: SocketAddress
-  /** Our end. */
-  readonly local: SocketAddress
+  /** The other end; `undefined` when it was gone before it could be asked for, and then no firewall can judge it. */
+  readonly peer: SocketAddress | undefined
+  /** Our end; `undefined` once the connection has failed. */
+  readonly local: SocketAddress | undefined
   /** Bytes this side's kernel has accepted from us so far; stays readable after the end. */
   readonly bytesWritten: number
   /**

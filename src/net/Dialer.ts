@@ -25,7 +25,7 @@ export class Dialer extends Context.Service<
       backend: BackendAddress,
       deadline: number,
       place: ClientPlace
-    ): Effect.Effect<Connection, DialError | OutOfDescriptors, Scope.Scope>
+    ): Effect.Effect<Connection, DialError, Scope.Scope>
   }
 >()("mc-proxy/net/Dialer") {
   static readonly layer: Layer.Layer<Dialer, never, Network> = Layer.effect(
@@ -62,19 +62,14 @@ export class Dialer extends Context.Service<
   )
 }
 
-/** The descriptor budget has no socket left for this backend; the tag is the outcome. */
-export interface OutOfDescriptors {
-  readonly _tag: "descriptors"
-}
-
 /** How long an answer to a look-up is used, errors included. */
 const LOOKUP_TTL_MS = 5_000
 
 /**
- * Look-ups under way at once. Node runs them in a pool of four threads that files need as well, so one thread is left
- * to those however dead the resolver.
+ * Look-ups under way at once. Node runs them in the pool of threads that files need as well, which the entry point makes
+ * 16 wide: four are left to files however dead the resolver, and a few dead names do not hold up the others.
  */
-const LOOKUPS_MAX = 3
+const LOOKUPS_MAX = 12
 
 /** Names remembered. They come from the routes alone; beyond this the one looked up first is forgotten. */
 const NAMES_MAX = 10_000
@@ -86,13 +81,13 @@ const ADDRESSES_MAX = 8
 const ATTEMPT_DELAY_MS = 250
 
 /** Takes a backend's socket out of the budget until the scope closes. */
-const takeSocket = (place: ClientPlace): Effect.Effect<void, OutOfDescriptors, Scope.Scope> =>
+const takeSocket = (place: ClientPlace): Effect.Effect<void, DialError, Scope.Scope> =>
   acquireScoped(
     Effect.suspend(() => (place.takeBackend() ? Effect.void : Effect.fail(OUT_OF_DESCRIPTORS))),
     () => place.releaseBackend()
   )
 
-const OUT_OF_DESCRIPTORS: OutOfDescriptors = { _tag: "descriptors" }
+const OUT_OF_DESCRIPTORS: DialError = { _tag: "descriptors", reason: "no socket is left in the descriptor budget" }
 
 /** Alternates between the families, beginning with the first address's, otherwise in order (RFC 8305 4). */
 const interleaveFamilies = (addresses: ReadonlyArray<IpAddress>): ReadonlyArray<IpAddress> => {

@@ -56,6 +56,6 @@ export class LookupError extends Data.TaggedError("LookupError")<{ readonly mess
 
 /** Why a backend could not be reached; the tag is the outcome, `reason` is for the log. A value, not an `Error`. */
 export interface DialError {
-  readonly _tag: "dial_failed" | "dial_timeout"
+  readonly _tag: "dial_failed" | "dial_timeout" | "descriptors"
   readonly reason: string
 }

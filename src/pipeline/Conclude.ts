@@ -32,7 +32,7 @@ export const conclude = Effect.fnUntraced(function* (live: LiveConnection, count
   const access = yield* AccessLog
   if (access.enabled) {
     const { client, country = "", hostname = "", route } = live.known
-    const peer = formatSocketAddress(live.socket.peer)
+    const peer = live.socket.peer === undefined ? "" : formatSocketAddress(live.socket.peer)
     access.connection({
       time: (yield* Clock.Clock).currentTimeMillisUnsafe(),
       id: live.id,

@@ -16,7 +16,7 @@ export interface Identified {
   readonly probe: boolean
 }
 
-export type IdentifyRefusal = PeekRefusal | Refusal<"untrusted_proxy" | "proxy_header">
+export type IdentifyRefusal = PeekRefusal | Refusal<"untrusted_proxy" | "proxy_header" | "reset">
 
 /** Consumes the header, where the listener takes one. From a peer outside `trusted_proxies` nothing is read. */
 export const identify = (
@@ -25,13 +25,20 @@ export const identify = (
   deadline: number
 ): Effect.Effect<Identified, IdentifyRefusal> => {
   const peer = connection.peer
+  // Reset before it was accepted: there is nobody whom the firewall could judge.
+  if (peer === undefined) return refuse("reset")
   if (!listener.proxyProtocol) return Effect.succeed({ client: peer, destination: undefined, probe: false })
   const listed = trusted.match(peer.ip) !== undefined
   if (!listed && trusted.size > 0) return refuse("untrusted_proxy")
-  return identifyByHeader(connection, listed, deadline)
+  return identifyByHeader(connection, peer, listed, deadline)
 }
 
-const identifyByHeader = Effect.fnUntraced(function* (connection: Connection, listed: boolean, deadline: number) {
+const identifyByHeader = Effect.fnUntraced(function* (
+  connection: Connection,
+  peer: SocketAddress,
+  listed: boolean,
+  deadline: number
+) {
   let seen = 0
   while (true) {
     const bytes = yield* peekMore(connection, seen, deadline)
@@ -44,7 +51,7 @@ const identifyByHeader = Effect.fnUntraced(function* (connection: Connection, li
         return yield* Effect.fail({ _tag: "proxy_header" as const, reason: header.reason })
       case "Header": {
         connection.consume(header.length)
-        const { client = connection.peer, destination, local } = header
+        const { client = peer, destination, local } = header
         return { client, destination, probe: local && listed } satisfies Identified
       }
     }

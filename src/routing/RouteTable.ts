@@ -1,6 +1,7 @@
 /** The routes of one listener by name, compiled for look-up. Immutable. */
 import { Result } from "effect"
 import type { Counters, DialHistogram } from "../observe/Counters.ts"
+import { Alarm } from "./Alarm.ts"
 import { parseBackendAddress, type BackendAddress } from "../snapshot/Endpoint.ts"
 import type { Hostname } from "../snapshot/Hostname.ts"
 import type { Route } from "../snapshot/Snapshot.ts"
@@ -10,6 +11,8 @@ export interface CompiledRoute {
   readonly route: Route
   readonly backend: BackendAddress
   readonly dials: DialHistogram
+  /** Says when to warn that the backend cannot be reached. */
+  readonly backendAlarm: Alarm
 }
 
 export type RouteTable = ReadonlyMap<Hostname, CompiledRoute>
@@ -19,6 +22,6 @@ export const compileRoutes = (routes: ReadonlyArray<Route>, counters: Counters["
   new Map(
     routes.map((route) => {
       const backend = Result.getOrThrow(parseBackendAddress(route.backend))
-      return [route.hostname, { route, backend, dials: counters.backend(route.backend) }]
+      return [route.hostname, { route, backend, dials: counters.backend(route.backend), backendAlarm: new Alarm() }]
     })
   )

@@ -46,7 +46,7 @@ const make = Effect.gen(function* () {
   const network = yield* Network
   const clock = yield* Clock.Clock
   // Unguessable enough that no two runs share ids, short enough to read out; with the counter far under UNIQUE_ID's 128.
-  const run = (yield* Random.nextIntBetween(0, 36 ** 8)).toString(36).padStart(8, "0")
+  const run = (yield* Random.nextIntBetween(0, 36 ** 8 - 1)).toString(36).padStart(8, "0")
   const live = new Map<string, LiveConnection>()
   const waiting = new Set<Deferred.Deferred<void>>()
   let count = 0

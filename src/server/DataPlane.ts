@@ -11,7 +11,7 @@ import { serve, type PipelineServices } from "../pipeline/Pipeline.ts"
 import { parseListenAddress } from "../snapshot/Endpoint.ts"
 import type { Snapshot } from "../snapshot/Snapshot.ts"
 import { Connections } from "./Connections.ts"
-import { compile, type ProxyState } from "./ProxyState.ts"
+import { compile, type ListenerState, type ProxyState } from "./ProxyState.ts"
 
 export class DataPlane extends Context.Service<
   DataPlane,
@@ -45,13 +45,29 @@ const make = Effect.gen(function* () {
   let accepting = true
   let state: ProxyState = compile({ revision: 0, listeners: [], firewallRules: [] }, counters)
 
+  /** Listeners that are being bound ahead of the snapshot that names them, and who has come to them already. */
+  const binding = new Set<string>()
+  let early: ReadonlyArray<readonly [addr: string, socket: Connection]> = []
+
   const accept = (addr: string) => (socket: Connection) => {
     const listener = state.listeners.get(addr)
-    // Bound ahead of the snapshot that names it, or removed with this connection still in the kernel's queue.
-    if (listener === undefined) return socket.reset()
-    const live = connections.add(addr, socket)
+    if (listener !== undefined) return start(socket, listener)
+    if (binding.has(addr) && early.length < EARLY_MAX) early = [...early, [addr, socket]]
+    else socket.reset()
+  }
+
+  const start = (socket: Connection, listener: ListenerState) => {
+    const live = connections.add(listener.listener.addr, socket)
     listener.counters.connectionsTotal++
     fork(serve(live, state, listener)).addObserver(() => connections.remove(live))
+  }
+
+  /** The snapshot is in force, or given up: who came early is served now, or never. */
+  const settleEarly = () => {
+    const waited = early
+    early = []
+    binding.clear()
+    for (const [addr, socket] of waited) accept(addr)(socket)
   }
 
   const bind = Effect.fnUntraced(function* (addr: string) {
@@ -82,15 +98,19 @@ const make = Effect.gen(function* () {
     const fresh: Array<Listening> = []
     const undo = Effect.suspend(() => {
       forgetSeries(next, state)
-      return Effect.forEach(fresh, (other) => Scope.close(other.scope, Exit.void))
+      const closed = Effect.forEach(fresh, (other) => Scope.close(other.scope, Exit.void))
+      return Effect.andThen(closed, Effect.sync(settleEarly))
     })
     for (const addr of accepting ? next.listeners.keys() : []) {
-      if (!listening.has(addr)) fresh.push(yield* Effect.onError(bind(addr), () => undo))
+      if (listening.has(addr)) continue
+      binding.add(addr)
+      fresh.push(yield* Effect.onError(bind(addr), () => undo))
     }
     for (const one of fresh) listening.set(one.addr, one)
     const last = state
     state = next
     forgetSeries(last, next)
+    settleEarly()
     for (const one of [...listening.values()].filter(({ addr }) => !next.listeners.has(addr))) yield* close(one)
   })
 
@@ -110,6 +130,9 @@ const make = Effect.gen(function* () {
 
 const backendsOf = ({ listeners }: ProxyState): ReadonlySet<string> =>
   new Set([...listeners.values()].flatMap(({ listener }) => listener.routes.map(({ backend }) => backend)))
+
+/** Binding takes no time worth speaking of; more than this come in it to no honest proxy. */
+const EARLY_MAX = 1024
 
 interface Listening {
   readonly addr: string

@@ -28,7 +28,7 @@ it.live("says which address is in use, and exits 1", () =>
   Effect.gen(function* () {
     const proxy = yield* startProxy({ listeners: [{}] })
     const { server } = yield* startWith(quiet({ listeners: [{ addr: proxy.address }] }))
-    const advice = "the address is in use by another process; stop that one, or change the listener's addr"
+    const advice = "the address is in use, by another process or by another listener; stop that one, or change the listener's addr"
     assert.deepStrictEqual(server, failedWith(`mc-proxy: cannot listen on ${proxy.address}: ${advice}\n`))
 
     const client = yield* connect(proxy.address)

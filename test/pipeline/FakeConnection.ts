@@ -5,7 +5,7 @@ import type { FakeNetwork } from "./FakeNetwork.ts"
 
 /** The proxy's end of a connection, and in `send`, `finish` and `fail` the test's hold on the other. */
 export class FakeConnection implements Connection {
-  readonly peer: SocketAddress
+  readonly peer: SocketAddress | undefined
   readonly local: SocketAddress
   bytesWritten = 0
   /** What the proxy has written by itself, a chunk a write. */
@@ -24,7 +24,7 @@ export class FakeConnection implements Connection {
   #wake: (() => void) | undefined
   #resetListener: (() => void) | undefined
 
-  constructor({ wait }: Pick<FakeNetwork, "wait">, peer: SocketAddress, local: SocketAddress) {
+  constructor({ wait }: Pick<FakeNetwork, "wait">, peer: SocketAddress | undefined, local: SocketAddress) {
     this.#wait = wait
     this.peer = peer
     this.local = local

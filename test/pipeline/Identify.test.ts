@@ -203,3 +203,20 @@ it.effect("holds the firewall against the header's client, and against a probe's
     assert.deepStrictEqual(closedOf(world), { blocked_ip: 2 })
   })
 )
+
+for (const [kind, options] of [
+  ["a listener without PROXY protocol", { rules: [{ type: "cidr", value: "0.0.0.0/0" }] }],
+  ["a listener that takes PROXY headers", ANYONE]
+] as const) {
+  it.effect(`ends a client of ${kind} that was gone before it had an address as reset, and judges nobody`, () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld(options)
+      const connected = world.connect(concat(V1, HELLO), { peer: undefined })
+      assertOutcome(world, connected, "reset")
+      assert.strictEqual(connected.socket.peeks, 0)
+      assert.lengthOf(world.network.dials, 0)
+      assert.strictEqual(world.entries[0]?.client, "")
+      assert.strictEqual(world.entries[0]?.peer, "")
+    })
+  )
+}

@@ -171,7 +171,7 @@ describe("every outcome", () => {
         assert.strictEqual(connected.socket.end, outcome === "done" ? "closed" : "reset")
         assert.strictEqual(world.backends[0]?.end, scenario.backendEnd)
         assert.isUndefined(world.connections.get(connected.live.id))
-        assert.lengthOf(world.lines, outcome === "internal" ? 1 : 0)
+        assert.lengthOf(world.lines, ["internal", "dial_failed", "dial_timeout"].includes(outcome) ? 1 : 0)
 
         world.connections.endAll("shutdown")
         assertNothingHeld(world, room)
@@ -217,9 +217,28 @@ it.effect("tells at level debug what the outcome alone does not", () =>
     const refused = world.connect(concat(Buffer.from("PROXY UNKNOWN\r\n"), hello("git.example.net")))
     world.network.dials[0]!.answer(Effect.fail({ _tag: "dial_failed", reason: "connection refused" }))
     world.connect(concat(Buffer.from("PROXY UNKNOWN\r\n"), hello()))
-    assert.lengthOf(world.lines, 2)
+    assert.lengthOf(world.lines, 3)
     assert.match(world.lines[0]!, new RegExp(` DEBUG proxy_header id=${malformed.live.id} reason="does not start`))
-    assert.match(world.lines[1]!, new RegExp(` DEBUG dial_failed id=${refused.live.id} reason="connection refused"`))
+    assert.include(world.lines[1], " WARN  a backend cannot be reached ")
+    assert.match(world.lines[2]!, new RegExp(` DEBUG dial_failed id=${refused.live.id} reason="connection refused"`))
+  })
+)
+
+it.effect("warns of a backend that cannot be reached once a minute, however many clients ask for it", () =>
+  Effect.gen(function* () {
+    const world = yield* makeWorld()
+    const failNext = () => {
+      world.connect(hello("git.example.net"))
+      world.network.dials.at(-1)!.answer(Effect.fail({ _tag: "dial_failed", reason: "ECONNREFUSED" }))
+    }
+    failNext()
+    failNext()
+    assert.lengthOf(world.lines, 1)
+    assert.include(world.lines[0], "a backend cannot be reached hostname=git.example.net backend=192.0.2.10:18443")
+    assert.include(world.lines[0], "reason=ECONNREFUSED")
+    yield* TestClock.adjust("1 minute")
+    failNext()
+    assert.lengthOf(world.lines, 2)
   })
 )
 

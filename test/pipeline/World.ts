@@ -173,7 +173,7 @@ export const makeWorld = Effect.fnUntraced(function* (
     quota,
     backends: [],
     listenerCounters: counters.listener(listener.addr),
-    open: (ends) => new FakeConnection(network, ends?.peer ?? CLIENT, ends?.local ?? LOCAL),
+    open: (ends = {}) => new FakeConnection(network, "peer" in ends ? ends.peer : CLIENT, ends.local ?? LOCAL),
     accept: (socket, meanwhile) => {
       const live = connections.add(listener.addr, socket)
       world.listenerCounters.connectionsTotal++
@@ -250,8 +250,8 @@ export const entryOf = (
   time: live.openedAt + (differences.durationMs ?? 0),
   id: live.id,
   listener: live.listener,
-  client: formatSocketAddress(socket.peer),
-  peer: formatSocketAddress(socket.peer),
+  client: formatSocketAddress(socket.peer!),
+  peer: formatSocketAddress(socket.peer!),
   country: "",
   hostname: "",
   backend: "",

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
+import type { FakeConnection } from "../pipeline/FakeConnection.ts"
 import { formatSocketAddress } from "../../src/net/SocketAddress.ts"
 import { ROUTE, hello, hostname } from "../pipeline/World.ts"
 import { connect, listenerAt, makePlane, outcomesOf, snapshotOf } from "./Plane.ts"
@@ -112,6 +113,30 @@ describe("publish", () => {
       assert.deepStrictEqual(outcomesOf(entries), ["blocked_ip"])
     })
   )
+
+  for (const [fate, unbindable] of [
+    ["serves", undefined],
+    ["resets, when that is given up,", ":9443"]
+  ] as const) {
+    it.effect(`${fate} who comes to a listener that is bound ahead of its snapshot`, () =>
+      Effect.gen(function* () {
+        const { plane, network, connections, entries } = yield* makePlane()
+        const early: Array<FakeConnection> = []
+        // The second listener's binding: the first one's is through.
+        network.binding = Effect.sync(() => {
+          if (network.listening.has(":443")) early.push(connect(network, ":443"))
+        })
+        if (unbindable !== undefined) network.unbindable.add(unbindable)
+        const snapshot = snapshotOf([":443", ":8443", ":9443"].map((addr) => listenerAt(addr)))
+        const exit = yield* Effect.exit(plane.publish(snapshot))
+        assert.strictEqual(Exit.isSuccess(exit), unbindable === undefined)
+        assert.isAbove(early.length, 0)
+        for (const socket of early) assert.strictEqual(socket.end, unbindable === undefined ? "open" : "reset")
+        assert.strictEqual(connections.size, unbindable === undefined ? early.length : 0)
+        assert.deepStrictEqual(entries, [])
+      })
+    )
+  }
 
   it.effect("is completed when its caller goes away, before the next one begins", () =>
     Effect.gen(function* () {

@@ -9,7 +9,7 @@
 import { Effect } from "effect"
 import type { Socket } from "node:net"
 import { ConnectionReset, PeekTimeout, PeerEnded, type Connection, type PeekError } from "../Connection.ts"
-import { parseIpAddress, ipv4FromWord } from "../IpAddress.ts"
+import { parseIpAddress } from "../IpAddress.ts"
 import type { SocketAddress } from "../SocketAddress.ts"
 import type { ReadBuffer } from "./ReadBuffer.ts"
 import { unreadBytes } from "./UnreadBytes.ts"
@@ -35,7 +35,7 @@ export interface Reader {
 const PEEK_BYTES_MAX = 64 * 1024
 
 export class NodeConnection implements Connection {
-  readonly peer: SocketAddress
+  readonly peer: SocketAddress | undefined
   readonly socket: Socket
   readonly #now: () => number
   readonly #readBuffer: ReadBuffer | undefined
@@ -73,7 +73,7 @@ export class NodeConnection implements Connection {
     socket.on("finish", () => this.#reader.finish())
   }
 
-  get local(): SocketAddress {
+  get local(): SocketAddress | undefined {
     return (this.#local ??= socketAddress(this.socket.localAddress, this.socket.localPort))
   }
 
@@ -273,12 +273,12 @@ interface Waiter {
   readonly resume: (result: Effect.Effect<Uint8Array, PeekError>) => void
 }
 
-/** A peer that is gone before we could ask has no address any more; it is shown as this. */
-const UNKNOWN: SocketAddress = { ip: ipv4FromWord(0), port: 0 }
-
-const socketAddress = (text: string | undefined, port: number | undefined): SocketAddress => {
-  const ip = text === undefined ? undefined : parseIpAddress(text)
-  return ip === undefined || port === undefined ? UNKNOWN : { ip, port }
+/** A socket's end. Of a link-local address only the address counts: its zone (`%eth0`) names an interface of ours. */
+const socketAddress = (text: string | undefined, port: number | undefined): SocketAddress | undefined => {
+  if (text === undefined || port === undefined) return undefined
+  const zone = text.indexOf("%")
+  const ip = parseIpAddress(zone < 0 ? text : text.slice(0, zone))
+  return ip === undefined ? undefined : { ip, port }
 }
 
 const EMPTY = Buffer.alloc(0)

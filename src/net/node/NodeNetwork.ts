@@ -89,7 +89,8 @@ const listenProblem = (address: string, error: NodeJS.ErrnoException): string =>
   `cannot listen on ${address}: ${LISTEN_PROBLEMS[error.code ?? ""] ?? error.message}`
 
 const LISTEN_PROBLEMS: Readonly<Record<string, string>> = {
-  EADDRINUSE: "the address is in use by another process; stop that one, or change the listener's addr",
+  EADDRINUSE:
+    "the address is in use, by another process or by another listener; stop that one, or change the listener's addr",
   EACCES: "no permission for this port; run with CAP_NET_BIND_SERVICE, or use a port from 1024",
   EADDRNOTAVAIL: "no interface of this machine has that address"
 }
@@ -132,9 +133,8 @@ const connectTo = (address: SocketAddress, deadline: number): Effect.Effect<Node
     )
     const failed = (error: NodeJS.ErrnoException) => {
       clearTimeout(timer)
-      resume(
-        Effect.fail({ _tag: "dial_failed", reason: `${formatSocketAddress(address)}: ${error.code ?? error.message}` })
-      )
+      const _tag = error.code === "EMFILE" || error.code === "ENFILE" ? "descriptors" : "dial_failed"
+      resume(Effect.fail({ _tag, reason: `${formatSocketAddress(address)}: ${error.code ?? error.message}` }))
     }
     socket.once("error", failed)
     socket.once("connect", () => {

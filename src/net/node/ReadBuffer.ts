@@ -3,7 +3,7 @@
  *
  * Node otherwise allocates 64 KiB for every read, and in bulk the collector then costs more than the copying. It offers
  * this for sockets that connect, not for those that a server accepts. A connection starts with little, since most have
- * little to say, and gets much with the first read that fills it.
+ * little to say, gets much with a read that fills it, and gives it back with one that would have fitted into little.
  */
 import type { OnReadOpts } from "node:net"
 
@@ -12,14 +12,15 @@ export class ReadBuffer {
   readonly options: OnReadOpts = {
     buffer: () => this.#next(),
     callback: (length, bytes) => {
-      this.#filled = length === bytes.length
+      this.#length = length
       this.#receive(Buffer.from(bytes.buffer, bytes.byteOffset, length))
       return true
     }
   }
   #buffer: Buffer = Buffer.allocUnsafeSlow(SMALL_BYTES)
   #receive: (chunk: Buffer) => void = () => {}
-  #filled = false
+  /** Of the last read. */
+  #length = 0
   #kept = false
 
   /** Who gets the chunks, each valid until the call returns unless it is kept. */
@@ -33,8 +34,10 @@ export class ReadBuffer {
   }
 
   #next(): Buffer {
-    const grows = this.#filled && this.#buffer.length < LARGE_BYTES
-    if (this.#kept || grows) this.#buffer = Buffer.allocUnsafeSlow(grows ? LARGE_BYTES : this.#buffer.length)
+    const bytes =
+      this.#length === this.#buffer.length ? LARGE_BYTES : this.#length < SMALL_BYTES ? SMALL_BYTES : undefined
+    const length = bytes ?? this.#buffer.length
+    if (this.#kept || length !== this.#buffer.length) this.#buffer = Buffer.allocUnsafeSlow(length)
     this.#kept = false
     return this.#buffer
   }

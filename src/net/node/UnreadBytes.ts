@@ -27,7 +27,10 @@ export const unreadBytes = (socket: Socket): ReadonlyArray<Buffer> => {
   return chunks
 }
 
-/** More than a receive buffer holds on a system that was not tuned for it (6 MiB), so that a loop here cannot go on. */
+/**
+ * More than a receive buffer holds by Linux's defaults (6 MiB), so that a loop here cannot go on. On a system tuned for
+ * more, what is beyond it is lost.
+ */
 const UNREAD_BYTES_MAX = 8 * 1024 * 1024
 
 const CHUNK_BYTES = 64 * 1024

@@ -30,7 +30,7 @@ export const pair = (visits: ReadonlyArray<Visit>, lines: ReadonlyArray<Account[
   return accounts
 }
 
-const NO_ADDRESS = "0.0.0.0:0"
+const NO_ADDRESS = ""
 
 /** Asserts that of every transfer that is done, client, proxy and backend have counted the same bytes. */
 export const assertBytes = Effect.fnUntraced(function* (accounts: ReadonlyArray<Account>, backend: TransferBackend) {

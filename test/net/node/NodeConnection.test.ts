@@ -1,5 +1,8 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Queue } from "effect"
+import { Socket } from "node:net"
+import { NodeConnection } from "../../../src/net/node/NodeConnection.ts"
+import { formatSocketAddress } from "../../../src/net/SocketAddress.ts"
 import { layer } from "../../../src/net/node/NodeNetwork.ts"
 import { LOOPBACK, listening, pattern, peek, receive } from "../suite/Fixture.ts"
 import { rawPeer } from "./RawPeer.ts"
@@ -8,6 +11,20 @@ const accepted = Effect.gen(function* () {
   const listener = yield* listening(LOOPBACK)
   const peer = yield* rawPeer(listener.address)
   return { peer, connection: yield* Queue.take(listener.accepted) }
+})
+
+it("shows a link-local peer without its zone, and none that has no address any more", () => {
+  const peerOf = (remoteAddress: string | undefined) => {
+    const socket = Object.defineProperties(new Socket(), {
+      remoteAddress: { value: remoteAddress },
+      remotePort: { value: remoteAddress && 5123 }
+    })
+    const { peer } = new NodeConnection(socket, () => 0)
+    return peer && formatSocketAddress(peer)
+  }
+  assert.strictEqual(peerOf("fe80::1%eth0"), "[fe80::1]:5123")
+  assert.strictEqual(peerOf("::ffff:192.0.2.1"), "192.0.2.1:5123")
+  assert.isUndefined(peerOf(undefined))
 })
 
 it.live("sends a RST for reset, and no FIN", () =>

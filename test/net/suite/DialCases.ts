@@ -24,8 +24,8 @@ export const dialCases = (test: Case, options: SuiteOptions): void => {
       const { near, far } = yield* connected
       assert.deepStrictEqual(near.peer, far.local)
       assert.deepStrictEqual(near.local, far.peer)
-      assert.strictEqual(near.peer.ip.text, "127.0.0.1")
-      assert.notStrictEqual(near.local.port, far.local.port)
+      assert.strictEqual(near.peer!.ip.text, "127.0.0.1")
+      assert.notStrictEqual(near.local!.port, far.local!.port)
     })
   )
 

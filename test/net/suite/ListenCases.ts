@@ -15,8 +15,8 @@ export const listenCases = (test: Case): void => {
       const dialled = yield* Effect.replicateEffect(dial(address), 20, { concurrency: "unbounded" })
       const found = yield* Queue.takeN(accepted, 20)
       assert.sameMembers(
-        found.map(({ peer }) => formatSocketAddress(peer)),
-        dialled.map(({ local }) => formatSocketAddress(local))
+        found.map(({ peer }) => formatSocketAddress(peer!)),
+        dialled.map(({ local }) => formatSocketAddress(local!))
       )
     })
   )
@@ -77,8 +77,8 @@ export const listenCases = (test: Case): void => {
       const { address, accepted } = yield* listening({ ip: ip("::1"), port: 0 })
       yield* dial(address)
       const { peer, local } = yield* Queue.take(accepted)
-      assert.strictEqual(formatSocketAddress(local), `[::1]:${address.port}`)
-      assert.strictEqual(peer.ip.text, "::1")
+      assert.strictEqual(formatSocketAddress(local!), `[::1]:${address.port}`)
+      assert.strictEqual(peer!.ip.text, "::1")
     })
   )
 
