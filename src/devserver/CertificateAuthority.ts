@@ -6,6 +6,7 @@
  */
 import "reflect-metadata" // @peculiar/x509 needs it, and does not import it.
 import * as x509 from "@peculiar/x509"
+import type { webcrypto } from "node:crypto"
 import type { Hostname } from "../snapshot/Hostname.ts"
 
 /** What a TLS server shows and proves, in PEM. */
@@ -22,10 +23,10 @@ export interface Validity {
 
 export class CertificateAuthority {
   readonly #certificate: x509.X509Certificate
-  readonly #keys: KeyPair
+  readonly #keys: webcrypto.CryptoKeyPair
   readonly #validity: Validity
 
-  private constructor(certificate: x509.X509Certificate, keys: KeyPair, validity: Validity) {
+  private constructor(certificate: x509.X509Certificate, keys: webcrypto.CryptoKeyPair, validity: Validity) {
     this.#certificate = certificate
     this.#keys = keys
     this.#validity = validity
@@ -80,8 +81,6 @@ export class CertificateAuthority {
   }
 }
 
-type KeyPair = x509.X509CertificateCreateSelfSignedParams["keys"] & object
-
 const SIGNING = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" }
 
-const makeKeys = (): Promise<KeyPair> => crypto.subtle.generateKey(SIGNING, true, ["sign", "verify"])
+const makeKeys = (): Promise<webcrypto.CryptoKeyPair> => crypto.subtle.generateKey(SIGNING, true, ["sign", "verify"])

@@ -51,11 +51,6 @@ export class Firewall {
     return this.#ips.match(ip) ?? this.#cidrs.match(ip) ?? this.#countries.get(country)
   }
 
-  /** Without any, nobody need look up a country to decide. */
-  get hasCountryRules(): boolean {
-    return this.#countries.size > 0
-  }
-
   /** With `rule`; the same object when it is there already. */
   add(rule: FirewallRule): Firewall {
     switch (rule.type) {

@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import type { Scope } from "effect"
 import { DescriptorBudget, type ClientPlace } from "../net/DescriptorBudget.ts"
 import { acquireScoped } from "../net/Scoped.ts"
-import { ConnectionQuota } from "../server/ConnectionQuota.ts"
+import { ConnectionQuota } from "./ConnectionQuota.ts"
 import type { LiveConnection } from "./LiveConnection.ts"
 import { refuse, type Refusal } from "./Refusal.ts"
 

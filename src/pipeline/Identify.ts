@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import type { Connection } from "../net/Connection.ts"
 import type { SocketAddress } from "../net/SocketAddress.ts"
 import { readProxyHeader } from "../proxyproto/ProxyHeader.ts"
-import type { ListenerState } from "../server/ProxyState.ts"
+import type { ListenerState } from "./ProxyState.ts"
 import { peekMore, type PeekRefusal } from "./PeekMore.ts"
 import { refuse, type Refusal } from "./Refusal.ts"
 

@@ -11,7 +11,7 @@ import { serve, type PipelineServices } from "../pipeline/Pipeline.ts"
 import { parseListenAddress } from "../snapshot/Endpoint.ts"
 import type { Snapshot } from "../snapshot/Snapshot.ts"
 import { Connections } from "./Connections.ts"
-import { compile, type ListenerState, type ProxyState } from "./ProxyState.ts"
+import { compile, type ListenerState, type ProxyState } from "../pipeline/ProxyState.ts"
 
 export class DataPlane extends Context.Service<
   DataPlane,

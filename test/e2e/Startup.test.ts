@@ -22,14 +22,22 @@ const startWith = Effect.fnUntraced(function* (text: string) {
 /** Warnings are not what is looked at here. */
 const quiet = (config: ProxyConfig) => tomlOf({ ...config, log: { level: "error" } })
 
-const failedWith = (stderr: string) => ({ code: 1, signal: null, stdout: "", stderr })
+type Ended = Effect.Success<ReturnType<typeof mcProxy>>
+
+const failedWith = (stderr: string): Ended => ({ code: 1, signal: null, stdout: "", stderr })
+
+/** It has failed with one line for a person, which starts so; no stack trace, no log. */
+const assertSaid = (ended: Ended, start: string) => {
+  assert.match(ended.stderr, /^mc-proxy: \P{Cc}+\n$/u)
+  assert.strictEqual(ended.stderr.slice(0, "mc-proxy: ".length + start.length), `mc-proxy: ${start}`)
+  assert.deepStrictEqual(ended, failedWith(ended.stderr))
+}
 
 it.live("says which address is in use, and exits 1", () =>
   Effect.gen(function* () {
     const proxy = yield* startProxy({ listeners: [{}] })
     const { server } = yield* startWith(quiet({ listeners: [{ addr: proxy.address }] }))
-    const advice = "the address is in use, by another process or by another listener; stop that one, or change the listener's addr"
-    assert.deepStrictEqual(server, failedWith(`mc-proxy: cannot listen on ${proxy.address}: ${advice}\n`))
+    assertSaid(server, `cannot listen on ${proxy.address}: the address is in use`)
 
     const client = yield* connect(proxy.address)
     client.finish()
@@ -41,8 +49,7 @@ it.live("runs nothing at all when one of its listeners cannot bind", () =>
   Effect.gen(function* () {
     const listeners = [{ addr: "127.0.0.1:0" }, { addr: "192.0.2.1:8443" }, { addr: "127.0.0.2:0" }]
     const { server } = yield* startWith(quiet({ listeners }))
-    const problem = "cannot listen on 192.0.2.1:8443: no interface of this machine has that address"
-    assert.deepStrictEqual(server, failedWith(`mc-proxy: ${problem}\n`))
+    assertSaid(server, "cannot listen on 192.0.2.1:8443: ")
   })
 )
 
@@ -51,10 +58,8 @@ it.live("says what is wrong with a config file that cannot be read, and exits 1"
     const folder = yield* temporaryFolder
     const missing = join(folder, "missing.toml")
     for (const command of ["server", "check"]) {
-      const notFound = `mc-proxy: ${missing}: no such file; check the path\n`
-      assert.deepStrictEqual(yield* mcProxy(command, "-c", missing), failedWith(notFound))
-      const notAFile = `mc-proxy: ${folder}: is a directory; write the path of the file in it\n`
-      assert.deepStrictEqual(yield* mcProxy(command, "-c", folder), failedWith(notAFile))
+      assertSaid(yield* mcProxy(command, "-c", missing), `${missing}: no such file`)
+      assertSaid(yield* mcProxy(command, "-c", folder), `${folder}: is a directory`)
     }
   })
 )
@@ -74,9 +79,7 @@ it.live("refuses a GeoIP database that is none, and exits 1", () =>
   Effect.gen(function* () {
     const broken = fileURLToPath(new URL("../fixtures/geoip/libmaxminddb-corrupt-search-tree.mmdb", import.meta.url))
     const { check, file, server } = yield* startWith(quiet({ listeners: [{}], firewall: { geoip_db: broken } }))
-    assert.match(server.stderr, /^mc-proxy: GeoIP database .*\n$/)
-    assert.include(server.stderr, broken)
-    assert.deepStrictEqual(server, failedWith(server.stderr))
+    assertSaid(server, `GeoIP database ${broken} `)
     const problem = server.stderr.replace("mc-proxy: ", "")
     assert.deepStrictEqual(check, failedWith(`mc-proxy: ${file}: firewall.geoip_db: ${problem}`))
   })
@@ -85,14 +88,12 @@ it.live("refuses a GeoIP database that is none, and exits 1", () =>
 it.live("refuses a rule by country without a database, and a route that it does not serve yet, and exits 1", () =>
   Effect.gen(function* () {
     const rules = yield* startWith(quiet({ listeners: [{}], firewall: { blocked_countries: ["DE"] } }))
-    assert.match(rules.server.stderr, /^mc-proxy: .*: firewall\.blocked_countries: needs a database .*\n$/)
-    assert.deepStrictEqual(rules.server, failedWith(rules.server.stderr))
+    assertSaid(rules.server, `${rules.file}: firewall.blocked_countries: needs a database`)
     assert.deepStrictEqual(rules.check, rules.server)
 
     const route = { hostname: "a.test", backend: "127.0.0.1:1", mode: "l7", tls_cert: "a.pem", tls_key: "a.key" }
     const l7 = yield* startWith(quiet({ listeners: [{ routes: [route] }] }))
-    assert.match(l7.server.stderr, /^mc-proxy: .*: listeners\[0\]\.routes\[0\]\.mode: "l7" is not served .*\n$/)
-    assert.deepStrictEqual(l7.server, failedWith(l7.server.stderr))
+    assertSaid(l7.server, `${l7.file}: listeners[0].routes[0].mode: "l7" is not served`)
   })
 )
 

@@ -13,7 +13,7 @@ import { AccessLog, type ConnectionEntry } from "../../../src/observe/AccessLog.
 import { Counters } from "../../../src/observe/Counters.ts"
 import { LiveConnection } from "../../../src/pipeline/LiveConnection.ts"
 import { Settings } from "../../../src/pipeline/Settings.ts"
-import { ConnectionQuota } from "../../../src/server/ConnectionQuota.ts"
+import { ConnectionQuota } from "../../../src/pipeline/ConnectionQuota.ts"
 import { Connections } from "../../../src/server/Connections.ts"
 import { DataPlane } from "../../../src/server/DataPlane.ts"
 import type { Hostname } from "../../../src/snapshot/Hostname.ts"

@@ -1,7 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as fc from "fast-check"
-import { ConnectionQuota } from "../../src/server/ConnectionQuota.ts"
+import { ConnectionQuota } from "../../src/pipeline/ConnectionQuota.ts"
 
 it.effect("counts each listener for itself, as a naive count does", () =>
   Effect.gen(function* () {

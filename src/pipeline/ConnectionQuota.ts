@@ -12,7 +12,7 @@ export class ConnectionQuota extends Context.Service<
     take(listener: string, connectionsMax: number): boolean
     release(listener: string): void
   }
->()("mc-proxy/server/ConnectionQuota") {
+>()("mc-proxy/pipeline/ConnectionQuota") {
   static readonly layer: Layer.Layer<ConnectionQuota> = Layer.sync(ConnectionQuota, () => {
     const open = new Map<string, number>()
     return ConnectionQuota.of({

@@ -2,9 +2,9 @@ import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { parseIpAddress } from "../../src/net/IpAddress.ts"
 import { Counters } from "../../src/observe/Counters.ts"
-import { compile } from "../../src/server/ProxyState.ts"
+import { compile } from "../../src/pipeline/ProxyState.ts"
 import { ROUTE } from "../pipeline/World.ts"
-import { listenerAt, snapshotOf } from "./Plane.ts"
+import { listenerAt, snapshotOf } from "../server/Plane.ts"
 
 const ip = (text: string) => parseIpAddress(text)!
 
