@@ -15,13 +15,20 @@ process.env.UV_THREADPOOL_SIZE = process.env.UV_THREADPOOL_SIZE || "16"
 process.env.RES_OPTIONS = process.env.RES_OPTIONS || "timeout:2 attempts:2"
 
 // A checkout runs its sources, the published package what was built from them.
-import("../src/bin/mc-proxy.ts").catch(function (error) {
-  if (
-    error &&
-    error.code === "ERR_MODULE_NOT_FOUND" &&
-    error.url === new URL("../src/bin/mc-proxy.ts", import.meta.url).href
-  ) {
-    return import("../dist/bin/mc-proxy.js")
-  }
-  throw error
-})
+import("../src/bin/mc-proxy.ts")
+  .catch(function (error) {
+    if (
+      error &&
+      error.code === "ERR_MODULE_NOT_FOUND" &&
+      error.url === new URL("../src/bin/mc-proxy.ts", import.meta.url).href
+    ) {
+      return import("../dist/bin/mc-proxy.js")
+    }
+    throw error
+  })
+  .catch(function (error) {
+    if (!error || error.code !== "ERR_MODULE_NOT_FOUND" || !/^Cannot find package/.test(String(error.message)))
+      throw error
+    console.error("mc-proxy: its packages are not installed; run npm ci first")
+    process.exit(1)
+  })

@@ -1,5 +1,5 @@
 /** `mc-proxy server`: the configuration, the layers it asks for, and the program on them. */
-import { Data, Effect, Layer } from "effect"
+import { Effect, Layer } from "effect"
 import { loadConfig, type Config } from "../config/Config.ts"
 import { ConfigError } from "../config/ConfigError.ts"
 import { unservedRoutes, unservedSections } from "../config/Unserved.ts"
@@ -8,7 +8,6 @@ import { RateLimiter } from "../firewall/RateLimiter.ts"
 import { DescriptorBudget } from "../net/DescriptorBudget.ts"
 import { Dialer } from "../net/Dialer.ts"
 import * as NodeNetwork from "../net/node/NodeNetwork.ts"
-import { openFilesMax } from "../net/node/OpenFiles.ts"
 import type { SocketAddress } from "../net/SocketAddress.ts"
 import { AccessLog } from "../observe/AccessLog.ts"
 import { Counters } from "../observe/Counters.ts"
@@ -21,6 +20,7 @@ import { DataPlane } from "../server/DataPlane.ts"
 import * as Server from "../server/Server.ts"
 import { Signals } from "../server/Signals.ts"
 import { Store } from "../store/Store.ts"
+import { checkOpenFiles, socketsMax } from "./OpenFiles.ts"
 
 /** Runs until a signal stops it. */
 export const server = Effect.fn("server")(function* (file: string) {
@@ -34,7 +34,7 @@ export const serve = Effect.fn("serve")(function* <E, R>(
   config: Config,
   onReady: (bound: ReadonlyMap<string, SocketAddress>) => Effect.Effect<void, E, R>
 ) {
-  const problems = unservedRoutes(config)
+  const problems = unservedRoutes(config.listeners)
   if (problems.length > 0) return yield* new ConfigError({ file, problems })
   yield* checkOpenFiles(config.listeners.length)
   const { shutdownTimeoutMs } = config.proxy
@@ -68,28 +68,3 @@ const layerPipeline = ({ firewall, listeners, log, proxy }: Config) =>
   ).pipe(Layer.provideMerge(NodeNetwork.layer))
 
 const stateOf = ({ firewall, listeners }: Config) => ({ listeners, firewallRules: firewall.rules })
-
-/**
- * Descriptors kept for everything but clients and backends: Node itself has about 25 open, and a database, logs, an
- * admin socket with its callers, a metrics endpoint, listeners and files being read have to go on at full load.
- */
-const RESERVED_DESCRIPTORS = 64
-
-/** Each listener is a descriptor beside those of its connections. */
-const socketsMax = (listeners: number): number => openFilesMax() - RESERVED_DESCRIPTORS - listeners
-
-/** Ten connections at once: with fewer there is no point in starting. */
-const SOCKETS_MIN = 20
-
-const checkOpenFiles = Effect.fnUntraced(function* (listeners: number) {
-  const missing = SOCKETS_MIN - socketsMax(listeners)
-  if (missing > 0) {
-    const limit = openFilesMax()
-    return yield* new TooFewDescriptors({
-      message: `the limit of open files (RLIMIT_NOFILE, ulimit -n) is ${limit}; raise it to ${limit + missing} at least`
-    })
-  }
-})
-
-/** The process may not open enough files. */
-export class TooFewDescriptors extends Data.TaggedError("TooFewDescriptors")<{ readonly message: string }> {}

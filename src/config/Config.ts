@@ -7,7 +7,7 @@
 import { Effect, type FileSystem, Path, Result } from "effect"
 import type { FirewallRule } from "../snapshot/FirewallRule.ts"
 import type { Listener } from "../snapshot/Snapshot.ts"
-import { ConfigError } from "./ConfigError.ts"
+import { ConfigError, type ConfigProblem } from "./ConfigError.ts"
 import { readConfigFile } from "./ConfigFile.ts"
 import { checkVariables, type Environment } from "./Environment.ts"
 import { SECTIONS } from "./Keys.ts"
@@ -63,27 +63,49 @@ export const loadConfig = Effect.fn("loadConfig")(function* (
   file: string,
   environment: Environment
 ): Effect.fn.Return<Config, ConfigError, FileSystem.FileSystem | Path.Path> {
+  return yield* Effect.fromResult(resultOf(file, yield* inspectFile(file, environment)))
+})
+
+/** The same for who wants to go on with what could be read. Fails when the file itself cannot be. */
+export const inspectFile = Effect.fn("inspectFile")(function* (
+  file: string,
+  environment: Environment
+): Effect.fn.Return<Inspection, ConfigError, FileSystem.FileSystem | Path.Path> {
   const path = yield* Path.Path
   const folder = path.dirname(path.resolve(file))
   const text = yield* readConfigFile(file)
-  return yield* Effect.fromResult(
-    parseConfig(text, { file, environment, resolvePath: (relative) => path.resolve(folder, relative) })
-  )
+  return inspectConfig(text, { environment, resolvePath: (relative) => path.resolve(folder, relative) })
 })
 
+/** What could be read of a config, and everything that is wrong with it. */
+export interface Inspection {
+  /** The whole, when nothing is wrong. */
+  readonly config: Config | undefined
+  readonly listeners: ReadonlyArray<Listener>
+  /** Empty also when it is among what is wrong. */
+  readonly geoipDb: string
+  readonly problems: ReadonlyArray<ConfigProblem>
+  readonly warnings: ReadonlyArray<string>
+}
+
 export interface ConfigContext {
-  /** How the user names the file, for the report. */
-  readonly file: string
   readonly environment: Environment
   /** Makes a path absolute against the config file's folder. */
   readonly resolvePath: (path: string) => string
 }
 
 /** Validates the text of a config file, and opens nothing. */
-export const parseConfig = (text: string, context: ConfigContext): Result.Result<Config, ConfigError> => {
-  const { file, environment, resolvePath } = context
+export const parseConfig = (text: string, context: ConfigContext & { readonly file: string }) =>
+  resultOf(context.file, inspectConfig(text, context))
+
+const resultOf = (file: string, { config, problems }: Inspection): Result.Result<Config, ConfigError> =>
+  config === undefined ? Result.fail(new ConfigError({ file, problems })) : Result.succeed(config)
+
+const inspectConfig = (text: string, { environment, resolvePath }: ConfigContext): Inspection => {
   const parsed = parseToml(text)
-  if (Result.isFailure(parsed)) return Result.fail(new ConfigError({ file, problems: [parsed.failure] }))
+  if (Result.isFailure(parsed)) {
+    return { config: undefined, listeners: [], geoipDb: "", problems: [parsed.failure], warnings: [] }
+  }
   const document = parsed.success
   const report = new Report()
   const misspelt = checkNames(document, ["listeners", ...Object.keys(SECTIONS)], [], report)
@@ -97,10 +119,16 @@ export const parseConfig = (text: string, context: ConfigContext): Result.Result
   const metrics = readMetrics(source)
   const tracing = readTracing(source)
   checkVariables(environment, report)
-  // What could not be read is in the report, so the second half is for the compiler alone.
-  if (report.failed || database === undefined || firewall === undefined || proxy === undefined || log === undefined) {
-    return Result.fail(new ConfigError({ file, problems: report.problems(document) }))
-  }
+  const problems = report.problems(document)
   const warnings = report.warnings(document)
-  return Result.succeed({ database, listeners, grpc, firewall, proxy, log, metrics, tracing, warnings })
+  // What could not be read is in the report, so the second half is for the compiler alone.
+  const unusable =
+    report.failed || database === undefined || firewall === undefined || proxy === undefined || log === undefined
+  return {
+    config: unusable ? undefined : { database, listeners, grpc, firewall, proxy, log, metrics, tracing, warnings },
+    listeners,
+    geoipDb: firewall?.geoipDb ?? "",
+    problems,
+    warnings
+  }
 }

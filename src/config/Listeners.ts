@@ -4,9 +4,11 @@
  * Certificates are only named here; CertificateCheck.ts reads them.
  */
 import type { TomlTable, TomlValue } from "smol-toml"
+import { Result } from "effect"
+import { formatListenAddress, parseListenAddress, type ListenAddress } from "../snapshot/Endpoint.ts"
 import type { L7Policy, Listener, Route } from "../snapshot/Snapshot.ts"
 import { LISTENER, POLICY, ROUTE, type Values } from "./Keys.ts"
-import { showPath, showValue, type TomlPath } from "./Printable.ts"
+import { showPath, showText, showValue, type TomlPath } from "./Printable.ts"
 import type { Report } from "./Report.ts"
 import { resolveOrNone, type Source } from "./Source.ts"
 import { complete, keepOnce, readTable, readTables } from "./Table.ts"
@@ -25,6 +27,7 @@ export const readListeners = (source: Source): ReadonlyArray<Listener> => {
     readListener(table, at, source)
   )
   checkUnique(readings, "give its routes to that listener", source)
+  checkOverlap(readings, source)
   return readings.flatMap(({ result }) => result ?? [])
 }
 
@@ -120,6 +123,33 @@ const checkUnique = (readings: ReadonlyArray<Reading<unknown>>, advice: string, 
     else source.report.problem(nameAt, `${showValue(written)} is ${showPath(other)} already; ${advice}`)
   }
 }
+
+/** Reports each listener that could not be bound beside an earlier one, since one of the two takes every address. */
+const checkOverlap = (readings: ReadonlyArray<Reading<Listener>>, { report }: Source): void => {
+  const earlier: Array<{ readonly address: ListenAddress; readonly at: TomlPath }> = []
+  for (const { name, nameAt } of readings) {
+    const address = name === undefined ? undefined : Result.getOrUndefined(parseListenAddress(name))
+    if (address === undefined) continue
+    const other = earlier.find((one) => overlap(one.address, address))
+    if (other !== undefined) {
+      const text = formatListenAddress(other.address)
+      report.problem(
+        nameAt,
+        `${showText(name ?? "")} cannot be bound beside ${showPath(other.at)} = ${showText(text)}; name an address in both`
+      )
+    }
+    earlier.push({ address, at: nameAt })
+  }
+}
+
+/** Different listeners on one port, of which one stands for the other's address, too. The system gives each port 0 another. */
+const overlap = (a: ListenAddress, b: ListenAddress): boolean => {
+  if (a.port !== b.port || a.port === 0 || a.ip?.text === b.ip?.text) return false
+  if (a.ip === undefined || b.ip === undefined) return true
+  return a.ip.family === b.ip.family && (ANY.has(a.ip.text) || ANY.has(b.ip.text))
+}
+
+const ANY: ReadonlySet<string> = new Set(["0.0.0.0", "::"])
 
 const routeOf = (route: Values<typeof ROUTE>, l7Policies: ReadonlyArray<L7Policy>, source: Source): Route => {
   const { hostname, backend, send_proxy_protocol: sendProxyProtocol } = route

@@ -41,10 +41,14 @@ const syntaxProblem = (text: string, error: TomlError): ConfigProblem => {
 const excerpt = (line: string, { line: number, column }: TomlError): string => {
   const start = Math.max(0, column - 1 - EXCERPT_LENGTH_MAX / 2)
   // A space for each keeps the caret in its column.
-  const shown = line.slice(start, start + EXCERPT_LENGTH_MAX).replace(INVISIBLE, " ")
+  const masked = line.replace(CREDENTIALS, (text) => "*".repeat(text.length))
+  const shown = masked.slice(start, start + EXCERPT_LENGTH_MAX).replace(INVISIBLE, " ")
   const margin = `    ${number} | `
   return `${margin}${shown}\n${" ".repeat(margin.length + column - 1 - start)}^`
 }
+
+/** The user name and password of a URL: a report goes into journals. */
+const CREDENTIALS = /(?<=:\/\/)[^\s/"']+(?=@)/g
 
 /** The format needs three levels; each level costs the parser a stack frame. */
 const DEPTH_MAX = 16

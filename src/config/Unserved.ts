@@ -1,9 +1,10 @@
 /** What a config may ask for and this version does not do yet. Nothing that an operator wrote is passed over in silence. */
 import type { Config } from "./Config.ts"
+import type { Listener } from "../snapshot/Snapshot.ts"
 import type { ConfigProblem } from "./ConfigError.ts"
 
 /** Routes that would not be served: reasons not to start. */
-export const unservedRoutes = ({ listeners }: Config): ReadonlyArray<ConfigProblem> =>
+export const unservedRoutes = (listeners: ReadonlyArray<Listener>): ReadonlyArray<ConfigProblem> =>
   listeners.flatMap((listener, i) =>
     listener.routes.flatMap((route, j) =>
       route.mode === "l7"

@@ -37,8 +37,11 @@ export const run = Effect.fn("Server.run")(function* <E, R>(options: {
 
   yield* options.onReady(plane.bound)
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Queue.take(signals.reload), () => reload())))
-  const signal = yield* Queue.take(signals.stop)
-  yield* drain(signal, options.shutdownTimeoutMs)
+  const served = Effect.flatMap(Queue.take(signals.stop), (signal) => drain(signal, options.shutdownTimeoutMs))
+  const connections = yield* Connections
+  yield* Effect.raceFirst(served, signals.defect).pipe(
+    Effect.tapDefect(() => Effect.sync(() => connections.endAll("internal")))
+  )
 }, Effect.scoped)
 
 /** Stops accepting, lets connections finish, and resets what is left at the deadline or at a second signal. */
@@ -60,7 +63,8 @@ const drain = Effect.fn("Server.drain")(function* (signal: string, timeoutMs: nu
 const reload = Effect.fn("Server.reload")(
   function* () {
     const path = yield* (yield* GeoIp).reload
-    if (path !== undefined) yield* Effect.logInfo("reloaded").pipe(Effect.annotateLogs({ path }))
+    if (path === undefined) yield* Effect.logInfo("nothing to reload: no GeoIP database is configured")
+    else yield* Effect.logInfo("reloaded").pipe(Effect.annotateLogs({ path }))
   },
   Effect.catch((error) => Effect.logError("kept the old file", error))
 )

@@ -41,9 +41,26 @@ describe("Listeners", () => {
     ])
   })
 
+  it("refuses a listener that cannot be bound beside another", () => {
+    const problem = (one: string, other: string) =>
+      `listeners[1].addr: "${other}" cannot be bound beside listeners[0].addr = "${one}"; name an address in both`
+    for (const [one, other] of [
+      [":443", "127.0.0.1:443"],
+      ["[::1]:443", ":443"],
+      [":443", "0.0.0.0:443"],
+      ["0.0.0.0:443", "127.0.0.1:443"],
+      ["[::1]:443", "[::]:443"]
+    ] as const) {
+      assert.deepStrictEqual(linesOf(listeners(one, other)), [problem(one, other)])
+    }
+    configOf(listeners("0.0.0.0:443", "[::]:443"))
+    configOf(listeners(":443", "127.0.0.1:8443"))
+    configOf(listeners(":0", "127.0.0.1:0"))
+  })
+
   it("refuses the same address twice, in whatever spelling", () => {
     assert.deepStrictEqual(
-      linesOf(listeners("127.0.0.1:443", ":443", "[::FFFF:127.0.0.1]:443", "[::ffff:7f00:1]:443")),
+      linesOf(listeners("127.0.0.1:443", ":8443", "[::FFFF:127.0.0.1]:443", "[::ffff:7f00:1]:443")),
       [
         'listeners[2].addr: "[::FFFF:127.0.0.1]:443" is listeners[0].addr already; give its routes to that listener',
         'listeners[3].addr: "[::ffff:7f00:1]:443" is listeners[0].addr already; give its routes to that listener'

@@ -13,6 +13,12 @@ describe("Toml", () => {
     )
   })
 
+  it("shows no user name and password of a URL in the line that is wrong", () => {
+    const { message } = errorOf('[tracing]\notlp_endpoint = "http://ada:secret@127.0.0.1:4318\n')
+    assert.notInclude(message, "secret")
+    assert.include(message, 'otlp_endpoint = "http://**********@127.0.0.1:4318')
+  })
+
   it("reports a key that is set twice", () => {
     assert.strictEqual(
       errorOf('[log]\nlevel = "info"\nlevel = "warn"\n').message,

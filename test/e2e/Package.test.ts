@@ -70,7 +70,9 @@ it.live("works from the files of its package alone", () =>
   Effect.gen(function* () {
     builtBinary()
     const folder = yield* temporaryFolder
-    const packed = yield* runProgram("npm", ["pack", "--json", "--pack-destination", folder], { cwd: ROOT })
+    const packed = yield* runProgram("npm", ["pack", "--ignore-scripts", "--json", "--pack-destination", folder], {
+      cwd: ROOT
+    })
     assert.strictEqual(packed.code, 0, packed.stderr)
     const [{ filename, files }] = JSON.parse(packed.stdout) as [Packed]
     const kept = files.map(({ path }) => path).filter((path) => !/^(?:bin|dist)\//.test(path))

@@ -154,6 +154,16 @@ const MISTAKEN = [
   "listeners[0].routes[2].hostname"
 ]
 
+it.live("reports a wrong key and a broken file that the config names in one check", () =>
+  Effect.gen(function* () {
+    const config = quiet({ listeners: [{}], firewall: { geoip_db: "missing.mmdb" } })
+    const { check } = yield* startWith(`${config}\n[proxy]\nidle_timout = "5m"\n`)
+    assert.include(check.stderr, "proxy.idle_timout: unknown key")
+    assert.include(check.stderr, "firewall.geoip_db: ")
+    assert.strictEqual(check.code, 1)
+  })
+)
+
 it.live("checks a config while the proxy runs on it, and exits 0", () =>
   Effect.gen(function* () {
     const config = { listeners: [{ routes: [{ hostname: "a.test", backend: "localhost:443" }] }] }

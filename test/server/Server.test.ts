@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Queue } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, Queue } from "effect"
 import { TestClock } from "effect/testing"
 import { GeoIpError } from "../../src/firewall/GeoIp.ts"
 import { run } from "../../src/server/Server.ts"
@@ -26,17 +26,20 @@ const start = Effect.fnUntraced(function* ({
 }: Start = {}) {
   const stop = yield* Queue.unbounded<"SIGINT" | "SIGTERM">()
   const reload = yield* Queue.unbounded<"SIGHUP">()
+  const defect = yield* Deferred.make<never>()
   const made = yield* makePlane(options)
   for (const addr of unbindable) made.network.unbindable.add(addr)
   const state = { listeners, firewallRules: [{ type: "ip", value: "192.0.2.66" }] as const }
   const ready: Array<ReadonlyArray<string>> = []
   const onReady = (bound: ReadonlyMap<string, unknown>) => Effect.sync(() => void ready.push([...bound.keys()]))
   const running = yield* run({ shutdownTimeoutMs: 30_000, onReady }).pipe(
-    Effect.provide(Layer.mergeAll(Layer.succeed(Signals, { stop, reload }), Store.layerFile(state))),
+    Effect.provide(
+      Layer.mergeAll(Layer.succeed(Signals, { stop, reload, defect: Deferred.await(defect) }), Store.layerFile(state))
+    ),
     Effect.provide(made.services),
     Effect.forkChild({ startImmediately: true })
   )
-  return { ...made, stop, reload, running, ready }
+  return { ...made, stop, reload, defect, running, ready }
 })
 
 /** What the lines say, without their times; of those after the start alone. */
@@ -182,12 +185,12 @@ describe("SIGHUP", () => {
     })
   )
 
-  it.effect("says nothing when there is no file to read again", () =>
+  it.effect("says so when there is no file to read again", () =>
     Effect.gen(function* () {
       const { lines, reload } = yield* start()
       yield* Queue.offer(reload, "SIGHUP")
       yield* TestClock.adjust(0)
-      assert.deepStrictEqual(saidSince(lines), [])
+      assert.deepStrictEqual(saidSince(lines), ["INFO nothing to reload: no GeoIP database is configured"])
       assert.strictEqual(yield* Queue.size(reload), 0)
     })
   )
@@ -217,3 +220,19 @@ describe("SIGHUP", () => {
     })
   )
 })
+
+it.effect("ends its connections as internal, and itself, at an exception that nobody has caught", () =>
+  Effect.gen(function* () {
+    const { connections, defect, entries, network, running } = yield* start()
+    const socket = connect(network, ":443")
+    yield* Deferred.die(defect, new Error("a bug of ours"))
+    const exit = yield* Fiber.await(running)
+    assert.isTrue(Exit.isFailure(exit) && Exit.hasDies(exit))
+    assert.strictEqual(socket.end, "reset")
+    assert.strictEqual(connections.size, 0)
+    assert.deepStrictEqual(
+      entries.map(({ outcome }) => outcome),
+      ["internal"]
+    )
+  })
+)

@@ -2,7 +2,10 @@ import { assert, it } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, Queue, Scope } from "effect"
 import { Signals } from "../../src/server/Signals.ts"
 
-const listeners = () => ["SIGINT", "SIGTERM", "SIGHUP"].map((signal) => process.listenerCount(signal))
+const listeners = () =>
+  ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "uncaughtException", "unhandledRejection"].map((signal) =>
+    process.listenerCount(signal)
+  )
 
 it.effect("passes on the process's signals, and lets go of them", () =>
   Effect.gen(function* () {
@@ -29,4 +32,12 @@ it.effect("counts no more signals than mean something", () =>
     assert.strictEqual(yield* Queue.size(signals.stop), 2)
     assert.strictEqual(yield* Queue.size(signals.reload), 1)
   }).pipe(Effect.provide(Signals.layer))
+)
+
+it.effect("takes SIGUSR1 from Node, which would open its debugger to whoever can connect", () =>
+  Effect.gen(function* () {
+    const before = process.listenerCount("SIGUSR1")
+    yield* Layer.build(Signals.layer)
+    assert.strictEqual(process.listenerCount("SIGUSR1"), before + 1)
+  })
 )

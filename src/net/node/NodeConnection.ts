@@ -56,17 +56,20 @@ export class NodeConnection implements Connection {
   #resetListener: (() => void) | undefined
   #reader: Reader = this
 
-  /** `readBuffer`: what the socket was made to read into, where it was. */
-  constructor(socket: Socket, now: () => number, readBuffer?: ReadBuffer) {
+  /** Of a socket that was dialled, `dialled` says whom, which spares asking the system, and what it reads into. */
+  constructor(socket: Socket, now: () => number, dialled?: Dialled) {
     this.socket = socket
     this.#now = now
-    this.#readBuffer = readBuffer
-    this.peer = socketAddress(socket.remoteAddress, socket.remotePort)
+    this.#readBuffer = dialled?.readBuffer
+    this.peer = dialled?.peer ?? socketAddress(socket.remoteAddress, socket.remotePort)
     // First of all: a listener for data would start the reading.
     socket.pause()
     const receive = (chunk: Buffer) => this.#reader.data(chunk)
-    if (readBuffer === undefined) socket.on("data", receive)
-    else readBuffer.onChunk(receive)
+    if (dialled === undefined) socket.on("data", receive)
+    else {
+      dialled.readBuffer.onChunk(receive)
+      socket.on("close", () => dialled.readBuffer.release())
+    }
     socket.on("end", () => this.#reader.end())
     socket.on("error", () => this.#fail())
     socket.on("drain", () => this.#reader.drain())
@@ -266,6 +269,11 @@ export class NodeConnection implements Connection {
     this.#resetListener = undefined
     listener?.()
   }
+}
+
+interface Dialled {
+  readonly peer: SocketAddress
+  readonly readBuffer: ReadBuffer
 }
 
 interface Waiter {

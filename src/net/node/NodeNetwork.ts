@@ -56,7 +56,7 @@ const listen = (address: ListenAddress, accept: (connection: Connection) => void
           )
           const failed = (error: Error) => resume(Effect.fail(error))
           server.once("error", failed)
-          server.listen({ host, port: address.port, backlog: BACKLOG_MAX, ipv6Only: false }, () => {
+          server.listen({ host, port: address.port, backlog: BACKLOG_MAX, ipv6Only: address.ip !== undefined }, () => {
             server.off("error", failed)
             // accept(2) reports errors of connections that were lost before they were ours; listening goes on.
             server.on("error", () => {})
@@ -140,7 +140,7 @@ const connectTo = (address: SocketAddress, deadline: number): Effect.Effect<Node
     socket.once("connect", () => {
       clearTimeout(timer)
       socket.off("error", failed)
-      resume(Effect.succeed(new NodeConnection(socket, now, readBuffer)))
+      resume(Effect.succeed(new NodeConnection(socket, now, { peer: address, readBuffer })))
     })
     return Effect.sync(() => {
       clearTimeout(timer)

@@ -7,6 +7,12 @@
  */
 import type { OnReadOpts } from "node:net"
 
+/** Small buffers whose connections have ended; to make one costs as much as five system calls. */
+const spare: Array<Buffer> = []
+
+/** 1 MiB, and more connections than begin before as many end. */
+const SPARE_MAX = 256
+
 export class ReadBuffer {
   /** What Node is given: where to read into next, and whom to tell. */
   readonly options: OnReadOpts = {
@@ -17,7 +23,7 @@ export class ReadBuffer {
       return true
     }
   }
-  #buffer: Buffer = Buffer.allocUnsafeSlow(SMALL_BYTES)
+  #buffer: Buffer = spare.pop() ?? Buffer.allocUnsafeSlow(SMALL_BYTES)
   #receive: (chunk: Buffer) => void = () => {}
   /** Of the last read. */
   #length = 0
@@ -30,6 +36,12 @@ export class ReadBuffer {
 
   /** The chunk received last stays in use: the next read goes elsewhere. */
   keep(): void {
+    this.#kept = true
+  }
+
+  /** The socket is closed: nothing will be read any more. */
+  release(): void {
+    if (!this.#kept && this.#buffer.length === SMALL_BYTES && spare.length < SPARE_MAX) spare.push(this.#buffer)
     this.#kept = true
   }
 
