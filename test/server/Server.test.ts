@@ -32,7 +32,7 @@ const start = Effect.fnUntraced(function* ({
   const ready: Array<ReadonlyArray<string>> = []
   const onReady = (bound: ReadonlyMap<string, unknown>) => Effect.sync(() => void ready.push([...bound.keys()]))
   const running = yield* run({ shutdownTimeoutMs: 30_000, onReady }).pipe(
-    Effect.provide(Layer.mergeAll(Layer.succeed(Signals, { stop, reload }), Store.layerFile(state))),
+    Effect.provide(Layer.mergeAll(Layer.succeed(Signals, { stop, reload }), Store.layerMemory(state))),
     Effect.provide(made.services),
     Effect.forkChild({ startImmediately: true })
   )
