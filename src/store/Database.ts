@@ -13,6 +13,9 @@ import { DatabaseError, SQLITE_IOERR, sqliteProblem } from "./DatabaseError.ts"
 import { readState, type Row } from "./Rows.ts"
 import { Conflict, WriteFailed } from "./Store.ts"
 
+/** What SQL runs on. */
+export type Database = SqliteClient.SqliteClient | SqlClient.SqlClient
+
 /** What a database holds. */
 export interface Stored {
   /** Whether a config file, or an import, has filled it once. */
@@ -21,11 +24,7 @@ export interface Stored {
 }
 
 /** Reads everything, as it was at one moment; fails with every bad row. */
-export const load = Effect.fn("Database.load")(function* (): Effect.fn.Return<
-  Stored,
-  DatabaseError,
-  SqliteClient.SqliteClient | SqlClient.SqlClient
-> {
+export const load = Effect.fn("Database.load")(function* (): Effect.fn.Return<Stored, DatabaseError, Database> {
   const { config } = yield* SqliteClient.SqliteClient
   const sql = yield* SqlClient.SqlClient
   const { meta, ...tables } = yield* Effect.all({
@@ -79,21 +78,20 @@ const nextRevision = Effect.gen(function* () {
 })
 
 /** Runs to its end, or is undone. */
-const transaction = <A, E extends Conflict>(
+const transaction = Effect.fnUntraced(function* <A, E extends Conflict>(
   effect: Effect.Effect<A, E | SqlError.SqlError, SqlClient.SqlClient>
-): Effect.Effect<A, E | WriteFailed, SqlClient.SqlClient> =>
-  Effect.gen(function* () {
-    const sql = yield* SqlClient.SqlClient
-    return yield* sql.withTransaction(effect).pipe(
-      Effect.catchIf(isSqlError, ({ reason }) => {
-        const { code, message } = sqliteProblem(reason.cause)
-        const failed = new WriteFailed({ problem: `the database ${message}`, certain: code !== SQLITE_IOERR })
-        // A COMMIT that fails can leave its transaction open; where none is, this fails and says nothing new.
-        return Effect.andThen(Effect.ignore(sql`ROLLBACK`), failed)
-      }),
-      Effect.uninterruptible
-    )
-  })
+): Effect.fn.Return<A, E | WriteFailed, Database> {
+  const { config } = yield* SqliteClient.SqliteClient
+  const sql = yield* SqlClient.SqlClient
+  return yield* sql.withTransaction(effect).pipe(
+    Effect.catchIf(isSqlError, ({ reason }) => {
+      const { code, message } = sqliteProblem(reason.cause)
+      const failed = new WriteFailed({ problem: `${config.filename}: ${message}`, certain: code !== SQLITE_IOERR })
+      // A COMMIT that fails can leave its transaction open; where none is, this fails and says nothing new.
+      return Effect.andThen(Effect.ignore(sql`ROLLBACK`), failed)
+    })
+  )
+}, Effect.uninterruptible)
 
 const isSqlError = (error: Conflict | SqlError.SqlError): error is SqlError.SqlError => error._tag === "SqlError"
 

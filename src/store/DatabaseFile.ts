@@ -10,11 +10,9 @@ import { Reactivity } from "effect/reactivity"
 import { SqlClient, type SqlError } from "effect/sql"
 import { DatabaseSync } from "node:sqlite"
 import { PRIVATE_FILE_MODE } from "../devserver/WholeFile.ts"
+import type { Database } from "./Database.ts"
 import { DatabaseError, DatabaseInUse, sqliteProblem } from "./DatabaseError.ts"
 import { APPLICATION_ID, migrate, MIGRATIONS_TABLE, SCHEMA_VERSION } from "./Migrations.ts"
-
-/** What SQL runs on. */
-export type Database = SqliteClient.SqliteClient | SqlClient.SqlClient
 
 /**
  * Takes a database for this process alone, and makes it where there is none; answers its path behind symbolic links.

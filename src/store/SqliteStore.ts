@@ -47,7 +47,7 @@ const startThread = Effect.fnUntraced(function* (file: string) {
     commit: (expectedRevision, change) =>
       client.commit({ expectedRevision, change }).pipe(
         Effect.catchTag("RpcClientError", (error) =>
-          Effect.fail(new WriteFailed({ problem: `the database ${failed(error)}`, certain: false }))
+          Effect.fail(new WriteFailed({ problem: `${file}: ${failed(error)}`, certain: false }))
         ),
         Effect.uninterruptible
       )

@@ -98,7 +98,7 @@ describe("a database", () => {
           )
           const change: Change = [...diff(state, EMPTY), { _tag: "PutRules", rules }]
           const failed = new WriteFailed({
-            problem: "the database cannot grow, because the disk is full; make room",
+            problem: `${file}: cannot grow, because the disk is full; make room`,
             certain: true
           })
           assert.deepStrictEqual(yield* Effect.flip(commit(1, change)), failed)
@@ -184,7 +184,7 @@ describe("the tables", () => {
             const change: Change = [{ _tag: "RemoveRules", rules: state.firewallRules }, edit]
             const failed = yield* Effect.flip(commit(1, change))
             assert(failed._tag === "WriteFailed")
-            assert.match(failed.message, /^the database reports: .*constraint failed/)
+            assert.match(failed.message, /mc-proxy\.db: reports: .*constraint failed/)
             assert.deepStrictEqual((yield* load()).snapshot, { revision: 1, ...state })
           })
         )

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
+import type { Database } from "../../src/store/Database.ts"
 import * as DatabaseFile from "../../src/store/DatabaseFile.ts"
 
 /** A path in a folder of the test's own, which goes with the scope. */
@@ -22,7 +23,7 @@ export const tamper = (file: string, sql: string): Effect.Effect<void> =>
   })
 
 /** Runs on an opened database, claimed for so long. */
-export const onDatabase = <A, E>(file: string, effect: Effect.Effect<A, E, DatabaseFile.Database>) =>
+export const onDatabase = <A, E>(file: string, effect: Effect.Effect<A, E, Database>) =>
   Effect.scoped(
     Effect.flatMap(DatabaseFile.claim(file), (claimed) => Effect.provide(effect, DatabaseFile.layer(claimed)))
   ).pipe(Effect.provide(NodeServices.layer))
