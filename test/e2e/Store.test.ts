@@ -17,10 +17,10 @@ const routeTo = (backend: Backend, hostname = "a.test") => ({ hostname, backend:
 
 const run = (...args: ReadonlyArray<string>) => runProgram(process.execPath, [builtBinary(), ...args])
 
-/** A client for `name` reaches `backend`. */
-const assertReaches = Effect.fnUntraced(function* (proxy: Proxy, backend: Backend, name = "a.test") {
+/** A client for a.test reaches `backend`. */
+const assertReaches = Effect.fnUntraced(function* (proxy: Proxy, backend: Backend) {
   const client = yield* connect(proxy.address)
-  yield* client.send(hello(name))
+  yield* client.send(hello("a.test"))
   const inner = yield* backend.next
   client.finish()
   inner.finish()
