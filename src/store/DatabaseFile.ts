@@ -76,14 +76,22 @@ export const layerChecked = (file: string): Layer.Layer<Database, DatabaseError>
 export const layerReadOnly = (file: string): Layer.Layer<Database, DatabaseError, FileSystem.FileSystem> =>
   layerOf(
     Effect.gen(function* () {
-      const fileSystem = yield* FileSystem.FileSystem
-      yield* fileSystem.access(file, { readable: true }).pipe(refusing(file))
-      const client = yield* connect(file, { readonly: true })
-      const version = yield* inspect(file, client)
+      const { client, version } = yield* connectToRead(file)
       if (version < SCHEMA_VERSION) return yield* DatabaseError.of(file, OLDER)
       return client
     })
   )
+
+/** Whether nobody has made tables in the file yet; fails for one that cannot be a database of this program's. */
+export const isEmpty = (file: string): Effect.Effect<boolean, DatabaseError, FileSystem.FileSystem> =>
+  Effect.scoped(Effect.map(connectToRead(file), ({ version }) => version === 0))
+
+const connectToRead = Effect.fnUntraced(function* (file: string) {
+  const fileSystem = yield* FileSystem.FileSystem
+  yield* fileSystem.access(file, { readable: true }).pipe(refusing(file))
+  const client = yield* connect(file, { readonly: true })
+  return { client, version: yield* inspect(file, client) }
+})
 
 const layerOf = <R>(client: Effect.Effect<SqliteClient.SqliteClient, DatabaseError, R>) =>
   Layer.effectContext(

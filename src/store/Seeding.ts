@@ -2,7 +2,7 @@
  * The first run: the config file's state fills a new database. From then on the database's holds, and where the file
  * says something else, that is only told.
  */
-import { Effect, FileSystem, Option } from "effect"
+import { Effect, FileSystem } from "effect"
 import type { State } from "../snapshot/Change.ts"
 import * as Database from "./Database.ts"
 import * as DatabaseFile from "./DatabaseFile.ts"
@@ -27,10 +27,9 @@ export const seedIfNew = Effect.fn("Seeding.seedIfNew")(function* <E, R>(options
 /** What a proxy would serve from the database at `file`, whoever has it open; `undefined` when it was never filled. */
 export const readSeeded = Effect.fn("Seeding.readSeeded")(function* (file: string) {
   const fileSystem = yield* FileSystem.FileSystem
-  // An empty file is a database that has yet to be made. What is wrong with any other, opening it tells.
-  const info = yield* Effect.option(fileSystem.stat(file))
+  // What else may be in the way, opening it tells.
   const isThere = yield* Effect.orElseSucceed(fileSystem.exists(file), () => true)
-  if (!isThere || (Option.isSome(info) && info.value.type === "File" && info.value.size === 0n)) return undefined
+  if (!isThere || (yield* DatabaseFile.isEmpty(file))) return undefined
   const { seeded, snapshot } = yield* Effect.provide(Database.load(), DatabaseFile.layerReadOnly(file))
   return seeded ? snapshot : undefined
 })

@@ -54,12 +54,25 @@ describe("a store in SQLite", () => {
           onStored: () => Effect.void
         })
         assert.strictEqual(yield* Effect.flip(Effect.scoped(Layer.build(refusing))), "no")
-        assert.isUndefined(yield* Effect.orElseSucceed(readSeeded(file), () => undefined))
+        assert.isUndefined(yield* readSeeded(file))
         const loaded = yield* Effect.provide(
           Effect.flatMap(Store, (store) => store.load),
           storeOn(file)
         )
         assert.deepStrictEqual(loaded, { revision: 1, ...state })
+      })
+    )
+  )
+
+  it.live("fills a file that a first run has only begun", () =>
+    withFile((file) =>
+      Effect.gen(function* () {
+        const begun = new DatabaseSync(file)
+        begun.exec("PRAGMA journal_mode = WAL")
+        begun.close()
+        assert.isUndefined(yield* readSeeded(file))
+        yield* Effect.scoped(Layer.build(storeOn(file)))
+        assert.deepStrictEqual(yield* readSeeded(file), { revision: 1, ...state })
       })
     )
   )
