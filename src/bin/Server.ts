@@ -1,8 +1,7 @@
 /** `mc-proxy server`: the configuration, the layers it asks for, and the program on them. */
 import { Effect, Layer } from "effect"
 import { loadConfig, type Config } from "../config/Config.ts"
-import { ConfigError } from "../config/ConfigError.ts"
-import { unservedRoutes, unservedSections } from "../config/Unserved.ts"
+import { unservedSections } from "../config/Unserved.ts"
 import { GeoIp } from "../firewall/GeoIp.ts"
 import { RateLimiter } from "../firewall/RateLimiter.ts"
 import { DescriptorBudget } from "../net/DescriptorBudget.ts"
@@ -19,8 +18,9 @@ import { Connections } from "../server/Connections.ts"
 import { DataPlane } from "../server/DataPlane.ts"
 import * as Server from "../server/Server.ts"
 import { Signals } from "../server/Signals.ts"
-import { Store } from "../store/Store.ts"
+import { readSeeded } from "../store/Seeding.ts"
 import { checkOpenFiles, socketsMax } from "./OpenFiles.ts"
+import { layerStore } from "./StoredState.ts"
 
 /** Runs until a signal stops it. */
 export const server = Effect.fn("server")(function* (file: string) {
@@ -34,37 +34,34 @@ export const serve = Effect.fn("serve")(function* <E, R>(
   config: Config,
   onReady: (bound: ReadonlyMap<string, SocketAddress>) => Effect.Effect<void, E, R>
 ) {
-  const problems = unservedRoutes(config.listeners)
-  if (problems.length > 0) return yield* new ConfigError({ file, problems })
-  yield* checkOpenFiles(config.listeners.length)
+  const { listeners } = (yield* readSeeded(config.database.path)) ?? config
+  yield* checkOpenFiles(listeners.length)
   const { shutdownTimeoutMs } = config.proxy
   const running = Effect.gen(function* () {
     for (const warning of [...config.warnings, ...unservedSections(config)]) yield* Effect.logWarning(warning)
     yield* Server.run({ shutdownTimeoutMs, onReady })
   })
-  yield* Effect.provide(running, Layer.provideMerge(layerProxy(config), layerLog(config)))
+  yield* Effect.provide(running, Layer.provideMerge(layerProxy(file, config, listeners.length), layerLog(config)))
 })
 
 const layerLog = ({ log }: Config) => Log.layer(log).pipe(Layer.provideMerge(LogSink.layer(log.format)))
 
 /** Everything the proxy runs on; what it opens is closed in the opposite order. */
-const layerProxy = (config: Config) =>
+const layerProxy = (file: string, config: Config, listeners: number) =>
   DataPlane.layer.pipe(
     Layer.provideMerge(Connections.layer),
-    Layer.provideMerge(layerPipeline(config)),
-    Layer.provideMerge(Layer.mergeAll(Counters.layer, Signals.layer, Store.layerFile(stateOf(config))))
+    Layer.provideMerge(layerPipeline(config, listeners)),
+    Layer.provideMerge(Layer.mergeAll(Counters.layer, Signals.layer, layerStore(file, config)))
   )
 
 /** What the pipeline's stages ask for. */
-const layerPipeline = ({ firewall, listeners, log, proxy }: Config) =>
+const layerPipeline = ({ firewall, log, proxy }: Config, listeners: number) =>
   Layer.mergeAll(
     Layer.succeed(Settings, proxy),
     ConnectionQuota.layer,
-    DescriptorBudget.layer(socketsMax(listeners.length)),
+    DescriptorBudget.layer(socketsMax(listeners)),
     GeoIp.layer(firewall.geoipDb),
     RateLimiter.layer({ limit: firewall.rateLimit, windowMs: firewall.rateWindowMs }),
     log.access ? AccessLog.layer(log.format) : AccessLog.layerNoop,
     Dialer.layer
   ).pipe(Layer.provideMerge(NodeNetwork.layer))
-
-const stateOf = ({ firewall, listeners }: Config) => ({ listeners, firewallRules: firewall.rules })

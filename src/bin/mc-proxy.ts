@@ -4,8 +4,10 @@ import { Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { check } from "./Check.ts"
 import { DEFAULT_FOLDER } from "../devserver/ConfigFile.ts"
+import { importFile } from "./Import.ts"
 import { layerCli, runMain } from "./Main.ts"
 import { server } from "./Server.ts"
+import { snapshot } from "./Snapshot.ts"
 import { version } from "./Version.ts"
 
 const config = Flag.String("config").pipe(
@@ -21,6 +23,32 @@ const serverCommand = Command.make("server", { config }, (flags) => server(flags
 const checkCommand = Command.make("check", { config }, (flags) => check(flags.config)).pipe(
   Command.withDescription("Validate the configuration and every file that it names, without listening")
 )
+
+const importCommand = Command.make(
+  "import",
+  {
+    config,
+    dryRun: Flag.Boolean("dry-run").pipe(
+      Flag.withDescription("Print the differences, and change nothing"),
+      Flag.withDefault(false)
+    )
+  },
+  (flags) => importFile(flags.config, flags.dryRun)
+).pipe(Command.withDescription("Make the database's listeners, routes, policies and rules equal to the file's"))
+
+const snapshotCommand = Command.make(
+  "snapshot",
+  {
+    config,
+    output: Flag.String("output").pipe(
+      Flag.withAlias("o"),
+      Flag.withMetavar("PATH"),
+      Flag.withDescription("Where to; left out: backups/mc-proxy-<UTC time>.db beside the database"),
+      Flag.optional
+    )
+  },
+  (flags) => snapshot(flags.config, flags.output)
+).pipe(Command.withDescription("Write a consistent copy of the database, while the proxy runs or not"))
 
 const dir = Flag.String("dir").pipe(
   Flag.withMetavar("DIR"),
@@ -40,7 +68,7 @@ const devserverCommand = Command.make("devserver", { dir }, (flags) =>
 
 const program = Command.make("mc-proxy").pipe(
   Command.withDescription("A TLS proxy and router"),
-  Command.withSubcommands([serverCommand, checkCommand, devserverCommand]),
+  Command.withSubcommands([serverCommand, checkCommand, importCommand, snapshotCommand, devserverCommand]),
   Command.run({ version })
 )
 

@@ -5,6 +5,7 @@
  * opened: CertificateCheck.ts and the services that use them do that.
  */
 import { Effect, type FileSystem, Path, Result } from "effect"
+import type { State } from "../snapshot/Change.ts"
 import type { FirewallRule } from "../snapshot/FirewallRule.ts"
 import type { Listener } from "../snapshot/Snapshot.ts"
 import { ConfigError, type ConfigProblem } from "./ConfigError.ts"
@@ -57,6 +58,9 @@ export interface Config {
   /** What works and is hardly meant so, one line each, safe to print. */
   readonly warnings: ReadonlyArray<string>
 }
+
+/** What the file fills a new database with. */
+export const stateOf = ({ firewall, listeners }: Config): State => ({ listeners, firewallRules: firewall.rules })
 
 /** Reads and validates a config file. `environment` is the process's, or a test's. */
 export const loadConfig = Effect.fn("loadConfig")(function* (

@@ -176,4 +176,4 @@ const join = (keys: ReadonlyArray<string>, word: string): string =>
 const L7_KEYS = [...Object.keys(ROUTE).filter((key) => /^(?:tls|backend)_/.test(key)), "l7_policies"]
 
 /** A token (RFC 9110 5.6.2). */
-const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/
+export const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/

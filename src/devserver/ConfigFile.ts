@@ -19,7 +19,8 @@ export const firstConfig =
 # by the environment: MCPROXY_LOG_LEVEL=debug. \`mc-proxy check -c FILE\` says what is wrong with an edit.
 
 [database]
-path = "mc-proxy.db"            # required, and not used yet: routes and rules are read from this file at every start
+path = "mc-proxy.db"            # required; the first run fills it from this file, and from then on its listeners,
+#                                 routes and blocked_… hold: mc-proxy import -c FILE applies later edits of them
 
 [[listeners]]                   # at least one
 addr = "${LISTENER}"         # "ip:port", "[ip6]:port", or ":port" for all addresses

@@ -1,16 +1,70 @@
-/** Where listeners, routes and rules come from. Today the configuration file, read once. */
-import { Context, Effect, Layer } from "effect"
+/**
+ * Where listeners, routes and rules come from, and where changes of them go before anything else knows of them.
+ *
+ * A commit that was answered is there after any crash. Memory is the caller's affair: it changes after the answer.
+ */
+import { Context, Effect, Layer, Ref, Result, Schema } from "effect"
+import { apply, type Change, type State } from "../snapshot/Change.ts"
 import type { Snapshot } from "../snapshot/Snapshot.ts"
+import type { DatabaseError } from "./DatabaseError.ts"
 
 export class Store extends Context.Service<
   Store,
   {
     /** The state as it was last committed. */
-    readonly load: Effect.Effect<Snapshot>
+    readonly load: Effect.Effect<Snapshot, DatabaseError>
+    /**
+     * Makes `change` as a whole and answers the new revision. Fails with `Conflict` when the state is no longer the one
+     * of `expectedRevision`. Once it has begun it is not interrupted.
+     */
+    commit(expectedRevision: number, change: Change): Effect.Effect<number, Conflict | WriteFailed>
   }
 >()("mc-proxy/store/Store") {
-  /** The state that a configuration file names; it cannot change while the proxy runs. */
-  static layerFile(state: Omit<Snapshot, "revision">): Layer.Layer<Store> {
-    return Layer.succeed(Store, { load: Effect.succeed({ revision: 1, ...state }) })
+  /** A state that goes with the layer. */
+  static layerMemory(state: State): Layer.Layer<Store> {
+    return Layer.effect(
+      Store,
+      Effect.map(Ref.make<Snapshot>({ revision: 1, ...state }), (current) =>
+        Store.of({
+          load: Ref.get(current),
+          commit: (expectedRevision, change) =>
+            Effect.flatten(Ref.modify(current, (before) => commitInMemory(before, expectedRevision, change)))
+        })
+      )
+    )
   }
+}
+
+/** Somebody else has committed in between; nothing was changed. */
+export class Conflict extends Schema.TaggedError<Conflict>()("Conflict", {
+  expected: Schema.Number,
+  actual: Schema.Number
+}) {
+  override get message(): string {
+    return `the state is at revision ${this.actual}, and no longer at ${this.expected}; read it again`
+  }
+}
+
+/** The change was not made. */
+export class WriteFailed extends Schema.TaggedError<WriteFailed>()("WriteFailed", {
+  /** What went wrong, and what to do. */
+  problem: Schema.String,
+  /** False: whether anything was changed is not known, and has to be read. */
+  certain: Schema.Boolean
+}) {
+  override get message(): string {
+    return this.problem
+  }
+}
+
+const commitInMemory = (
+  before: Snapshot,
+  expected: number,
+  change: Change
+): readonly [Effect.Effect<number, Conflict | WriteFailed>, Snapshot] => {
+  if (before.revision !== expected) return [Effect.fail(new Conflict({ expected, actual: before.revision })), before]
+  const after = apply(before, change)
+  if (Result.isFailure(after)) return [Effect.fail(new WriteFailed({ problem: after.failure, certain: true })), before]
+  const revision = expected + 1
+  return [Effect.succeed(revision), { revision, ...after.success }]
 }

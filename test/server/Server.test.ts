@@ -34,7 +34,7 @@ const start = Effect.fnUntraced(function* ({
   const onReady = (bound: ReadonlyMap<string, unknown>) => Effect.sync(() => void ready.push([...bound.keys()]))
   const running = yield* run({ shutdownTimeoutMs: 30_000, onReady }).pipe(
     Effect.provide(
-      Layer.mergeAll(Layer.succeed(Signals, { stop, reload, defect: Deferred.await(defect) }), Store.layerFile(state))
+      Layer.mergeAll(Layer.succeed(Signals, { stop, reload, defect: Deferred.await(defect) }), Store.layerMemory(state))
     ),
     Effect.provide(made.services),
     Effect.forkChild({ startImmediately: true })

@@ -165,17 +165,31 @@ export interface ProxyOptions extends ProgramOptions {
   readonly binary?: string
 }
 
-/** Starts the proxy and waits until it is ready. */
+/** Starts the proxy in a folder of its own and waits until it is ready. */
 export const startProxy = Effect.fnUntraced(function* (config: ProxyConfig, options: ProxyOptions = {}) {
-  const folder = yield* temporaryFolder
-  const file = join(folder, "mc-proxy.toml")
-  writeFileSync(file, tomlOf(config))
+  return yield* startProxyIn(yield* temporaryFolder, config, options)
+})
+
+/** Starts it in a folder where it may have been before. */
+export const startProxyIn = Effect.fnUntraced(function* (
+  folder: string,
+  config: ProxyConfig,
+  options: ProxyOptions = {}
+) {
+  const file = writeConfig(folder, config)
   const binary = options.binary ?? builtBinary()
   const program = yield* startProgram(process.execPath, [binary, "server", "-c", file], options)
   const proxy = new Proxy(program, folder)
   yield* proxy.logged("ready")
   return proxy
 })
+
+/** Writes the config file, and gives its path. */
+export const writeConfig = (folder: string, config: ProxyConfig): string => {
+  const file = join(folder, "mc-proxy.toml")
+  writeFileSync(file, tomlOf(config))
+  return file
+}
 
 /** The text of a config file: a database, JSON logs, and what `config` says. */
 export const tomlOf = (config: ProxyConfig): string =>

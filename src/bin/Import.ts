@@ -1,0 +1,41 @@
+/** `mc-proxy import`: makes the database's listeners, routes, policies and rules equal to the config file's. */
+import { Console, Effect } from "effect"
+import { checkCertificates } from "../config/CertificateCheck.ts"
+import { loadConfig, stateOf, type Config } from "../config/Config.ts"
+import { ConfigError } from "../config/ConfigError.ts"
+import { unservedRoutes } from "../config/Unserved.ts"
+import { diff, EMPTY } from "../snapshot/Change.ts"
+import * as Database from "../store/Database.ts"
+import { DatabaseError } from "../store/DatabaseError.ts"
+import * as DatabaseFile from "../store/DatabaseFile.ts"
+import { differences } from "../store/Difference.ts"
+import { readSeeded } from "../store/Seeding.ts"
+
+/** Prints each difference; with `dryRun` that is all. */
+export const importFile = Effect.fn("import")(function* (file: string, dryRun: boolean) {
+  const config = yield* loadConfig(file, process.env)
+  const problems = [...(yield* checkCertificates(config.listeners)), ...unservedRoutes(config.listeners)]
+  if (problems.length > 0) return yield* new ConfigError({ file, problems })
+  for (const warning of config.warnings) yield* Console.error(`warning: ${warning}`)
+  const lines = yield* dryRun ? preview(config) : apply(config)
+  for (const line of lines) yield* Console.log(line)
+  if (lines.length === 0) yield* Console.log(`${config.database.path} is equal to ${file} already`)
+})
+
+const preview = (config: Config) =>
+  Effect.map(readSeeded(config.database.path), (stored) => differences(stored ?? EMPTY, stateOf(config)))
+
+const apply = Effect.fnUntraced(function* (config: Config) {
+  const wanted = stateOf(config)
+  const claimed = yield* DatabaseFile.claim(config.database.path).pipe(
+    Effect.catchTag("DatabaseInUse", ({ file }) => DatabaseError.of(file, RUNNING))
+  )
+  return yield* Effect.gen(function* () {
+    const { seeded, snapshot } = yield* Database.load()
+    if (seeded) yield* Database.commit(snapshot.revision, diff(snapshot, wanted))
+    else yield* Database.seed(wanted)
+    return differences(snapshot, wanted)
+  }).pipe(Effect.provide(DatabaseFile.layer(claimed)))
+}, Effect.scoped)
+
+const RUNNING = "the proxy is running on it, and nothing was imported; stop the proxy, import, and start it again"

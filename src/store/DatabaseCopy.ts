@@ -1,0 +1,49 @@
+/**
+ * Consistent copies of a database, taken while a proxy runs on it or not.
+ *
+ * A copy is there whole or not at all, never takes the place of another file, and only its owner may read it.
+ */
+import { DateTime, Effect, FileSystem, Path, type PlatformError } from "effect"
+import { SqlClient } from "effect/sql"
+import { PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE } from "../devserver/WholeFile.ts"
+import { DatabaseError, sqliteProblem } from "./DatabaseError.ts"
+import * as DatabaseFile from "./DatabaseFile.ts"
+
+/** `backups/mc-proxy-<UTC time>.db` beside the database. */
+export const defaultTarget = Effect.fnUntraced(function* (file: string) {
+  const path = yield* Path.Path
+  const now = DateTime.formatIso(yield* DateTime.now)
+  const time = now.replace(/\.\d+Z$/, "Z").replace(/[-:]/g, "")
+  return path.join(path.dirname(file), "backups", `mc-proxy-${time}.db`)
+})
+
+/** Copies `file` to `target`, whose folder is made where it is missing. */
+export const copyDatabase = Effect.fn("copyDatabase")(function* (file: string, target: string) {
+  const fileSystem = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const folder = path.dirname(target)
+  const refusing = Effect.mapError((error: PlatformError.PlatformError) => DatabaseError.of(target, refusalOf(error)))
+  yield* fileSystem.makeDirectory(folder, { recursive: true, mode: PRIVATE_FOLDER_MODE }).pipe(refusing)
+  // In a folder of its own, which goes whatever happens, and beside the target, so that a link can reach it.
+  const own = yield* fileSystem.makeTempDirectoryScoped({ directory: folder, prefix: ".new-" }).pipe(refusing)
+  const fresh = path.join(own, path.basename(target))
+  const opened = yield* fileSystem.open(fresh, { flag: "wx+", mode: PRIVATE_FILE_MODE }).pipe(refusing)
+  yield* vacuumInto(fresh).pipe(Effect.provide(DatabaseFile.layerReadOnly(file)))
+  yield* opened.sync.pipe(refusing)
+  // Unlike a rename, a link fails where the name is taken.
+  yield* fileSystem.link(fresh, target).pipe(refusing)
+}, Effect.scoped)
+
+/** SQLite writes into an empty file that is there already, and keeps its mode. */
+const vacuumInto = Effect.fnUntraced(function* (target: string) {
+  const sql = yield* SqlClient.SqlClient
+  yield* Effect.mapError(sql`VACUUM INTO ${target}`, ({ reason }) =>
+    DatabaseError.of(target, sqliteProblem(reason.cause).message)
+  )
+})
+
+const refusalOf = ({ reason }: PlatformError.PlatformError): string => {
+  if (reason._tag === "AlreadyExists") return "exists already, and nothing is overwritten; give another path with -o"
+  if (reason._tag === "PermissionDenied") return "permission denied; give a path with -o in a folder that you may write"
+  return `cannot be written (${reason.description ?? reason._tag}); give another path with -o`
+}

@@ -1,0 +1,29 @@
+/**
+ * The thread that owns the database: SQLite blocks its caller for as long as the disk takes, and here that is nobody
+ * with a connection. It ends, and closes the database, when the main thread says so.
+ */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeWorkerRunner from "@effect/platform-node/NodeWorkerRunner"
+import { Effect, Layer, Schema } from "effect"
+import { RpcServer } from "effect/rpc"
+import { workerData } from "node:worker_threads"
+import * as Database from "./Database.ts"
+import { layerChecked } from "./DatabaseFile.ts"
+import { StoreRpcs } from "./StoreRpcs.ts"
+
+/** The main thread has claimed the file and brought it up to date. */
+const file = Schema.decodeUnknownSync(Schema.String)(workerData)
+
+const layerHandlers = StoreRpcs.toLayer({
+  load: () => Effect.map(Database.load(), ({ snapshot }) => snapshot),
+  commit: ({ change, expectedRevision }) => Database.commit(expectedRevision, change)
+})
+
+const layerServer = RpcServer.layer(StoreRpcs).pipe(
+  Layer.provide(layerHandlers),
+  Layer.provide(layerChecked(file)),
+  Layer.provide(RpcServer.layerProtocolWorkerRunner),
+  Layer.provide(NodeWorkerRunner.layer)
+)
+
+NodeRuntime.runMain(Layer.launch(layerServer), { disableErrorReporting: true })
