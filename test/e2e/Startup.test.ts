@@ -173,7 +173,12 @@ it.live("checks a config while the proxy runs on it, and exits 0", () =>
     const { code, stdout } = yield* mcProxy("check", "-c", file)
     assert.deepStrictEqual(
       { code, stdout },
-      { code: 0, stdout: `${file}: ok (listeners: 1, routes: 1, firewall rules: 0)\n` }
+      {
+        code: 0,
+        stdout: [file, join(proxy.folder, "mc-proxy.db")]
+          .map((each) => `${each}: ok (listeners: 1, routes: 1, firewall rules: 0)\n`)
+          .join("")
+      }
     )
   })
 )

@@ -52,7 +52,10 @@ it.live("serves curl over TLS 1.2 and 1.3, from the backend that its name is rou
         { code, stderr, stdout },
         { code: 0, stderr: "", stdout: `${name}:${port} TLSv${version} /path\n` }
       )
-      yield* expectDone(proxy, name)
+      // curl closes its socket whole, and the backend's close_notify, when it comes after that, meets a RST.
+      const { hostname, outcome } = yield* proxy.access()
+      assert.strictEqual(hostname, name)
+      assert.include(["done", "reset"], outcome)
     }
     assert.lengthOf(yield* outcomesAtEnd(proxy), 3)
   })
