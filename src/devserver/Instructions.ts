@@ -36,6 +36,7 @@ export const instructions = (running: Running): string => {
     ...(first === undefined ? NOTHING_TO_TRY : tries(running, demos, first)),
     "",
     `Config: ${prepared.configFile} (edit it, then start again)`,
+    `Routes: ${IMPORT} ${shellWord(prepared.configFile)} (applies what you have edited of them, before you start again)`,
     "Stop:   Ctrl-C",
     ""
   ].join("\n")
@@ -60,6 +61,9 @@ const tries = (running: Running, demos: ReadonlyArray<Reachable>, first: Reachab
   "",
   curl(running, { ...first, hostname: UNROUTED }, "/")
 ]
+
+/** As it works in a checkout; the first run has put the config's routes into the database, which holds from then on. */
+const IMPORT = "npx mc-proxy import -c"
 
 const headlines = ({ certificates, created, folder }: Prepared): ReadonlyArray<string> => [
   created ? `Created ${folder} with a config and throw-away certificates.` : `Using ${folder}.`,
