@@ -6,9 +6,10 @@
  */
 import { DateTime, Effect, FileSystem, Option, Path, type PlatformError, Result } from "effect"
 import { createPrivateKey, X509Certificate } from "node:crypto"
+import { PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE } from "../store/PrivateFile.ts"
 import { CertificateAuthority, type Identity } from "./CertificateAuthority.ts"
 import { DEMOS, ECHO, HELLO, type Demo } from "./Demo.ts"
-import { PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE, PUBLIC_FILE_MODE, readIfThere, writeWhole } from "./WholeFile.ts"
+import { PUBLIC_FILE_MODE, readIfThere, writeWhole } from "./WholeFile.ts"
 
 export interface Certificates {
   /** The authority's certificate, for `curl --cacert`. */

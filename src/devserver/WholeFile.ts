@@ -3,10 +3,8 @@
  */
 import { DateTime, Effect, FileSystem, type Option, Path, type PlatformError, type Scope } from "effect"
 
-/** The owner alone may read it. */
-export const PRIVATE_FILE_MODE = 0o600
+/** Everyone may read it. */
 export const PUBLIC_FILE_MODE = 0o644
-export const PRIVATE_FOLDER_MODE = 0o700
 
 /** Writes beside `file` and renames. What had that name gets another one beside it, with the time. */
 export const writeWhole = Effect.fnUntraced(function* (

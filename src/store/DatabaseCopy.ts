@@ -5,7 +5,7 @@
  */
 import { DateTime, Effect, FileSystem, Path, type PlatformError } from "effect"
 import { SqlClient } from "effect/sql"
-import { PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE } from "../devserver/WholeFile.ts"
+import { PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE } from "./PrivateFile.ts"
 import { DatabaseError, sqliteProblem } from "./DatabaseError.ts"
 import * as DatabaseFile from "./DatabaseFile.ts"
 

@@ -9,7 +9,7 @@ import { Context, Effect, FileSystem, Layer, type PlatformError, type Scope } fr
 import { Reactivity } from "effect/reactivity"
 import { SqlClient, type SqlError } from "effect/sql"
 import { DatabaseSync } from "node:sqlite"
-import { PRIVATE_FILE_MODE } from "../devserver/WholeFile.ts"
+import { PRIVATE_FILE_MODE } from "./PrivateFile.ts"
 import type { Database } from "./Database.ts"
 import { DatabaseError, DatabaseInUse, sqliteProblem } from "./DatabaseError.ts"
 import { APPLICATION_ID, migrate, MIGRATIONS_TABLE, SCHEMA_VERSION } from "./Migrations.ts"
