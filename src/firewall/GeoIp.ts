@@ -9,7 +9,7 @@ import { ByteSize, Context, Effect, FileSystem, Layer, Result, Schema, Semaphore
 import type { PlatformError } from "effect/PlatformError"
 import type { IpAddress } from "../net/IpAddress.ts"
 import { openMmdb, type CountryRecord } from "./MmdbCheck.ts"
-import { COUNTRY_CODE } from "./MmdbValues.ts"
+import { COUNTRY_CODE } from "../snapshot/FirewallRule.ts"
 
 export class GeoIp extends Context.Service<
   GeoIp,

@@ -3,6 +3,7 @@
  * soon, without leaving its section: types and sizes that exist, pointers that stay inside, no cycle, bounded depth, and
  * a bounded length once every pointer in it is followed. Finds country codes on the way. Decodes nothing.
  */
+import { COUNTRY_CODE } from "../snapshot/FirewallRule.ts"
 
 /** MaxMind's country records nest five deep, pointers included. */
 const DEPTH_MAX = 32
@@ -144,9 +145,6 @@ export class MmdbValues {
     return BROKEN
   }
 }
-
-/** Two upper-case letters, as rules have them; anything else is no country. */
-export const COUNTRY_CODE = /^[A-Z]{2}$/
 
 const BROKEN = -1
 

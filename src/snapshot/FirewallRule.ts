@@ -25,7 +25,7 @@ export const parseFirewallRule = (type: FirewallRule["type"], value: string): Re
     case "cidr":
       return Result.map(parseCidr(value), (cidr) => ({ type, value: formatCidr(cidr) }))
     case "country":
-      return COUNTRY.test(value) ? Result.succeed({ type, value }) : Result.fail("is not two upper-case letters")
+      return COUNTRY_CODE.test(value) ? Result.succeed({ type, value }) : Result.fail("is not two upper-case letters")
   }
 }
 
@@ -64,4 +64,5 @@ export const parseIpOrCidr = (input: string): Result.Result<Cidr, string> => {
 /** The first `bits` bits of a 32-bit word set; all for 32 and more, none for 0 and less. */
 const wordMask = (bits: number): number => (bits <= 0 ? 0 : bits >= 32 ? -1 : -1 << (32 - bits))
 
-const COUNTRY = /^[A-Z]{2}$/
+/** Two upper-case letters (ISO 3166-1 alpha-2); anything else is no country, in a rule as in a GeoIP database. */
+export const COUNTRY_CODE = /^[A-Z]{2}$/
