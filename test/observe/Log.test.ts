@@ -198,8 +198,8 @@ it("reads back from text what went in, from one line of safe characters", () => 
 })
 
 it("reads back from JSON what went in, whatever the keys, from one line of safe characters", () => {
-  // No key is a backslash alone: V8 14.6 then takes other keys that are one escape, such as "\n", for that one.
-  const key = text.filter((name) => name !== "\\")
+  // No key has a backslash: V8 14.6 later takes keys with escapes, such as "\na", for such a one. The next test has them.
+  const key = text.filter((name) => !name.includes("\\"))
   const anyKeys = fc.record({ time: fc.nat(), level: text, message: text, fields: fc.array(fc.tuple(key, value)) })
   fc.assert(
     fc.property(anyKeys, (record) => {
@@ -216,4 +216,9 @@ it("reads back from JSON what went in, whatever the keys, from one line of safe 
     }),
     { numRuns: 1000 }
   )
+})
+
+it("escapes a backslash in a key of JSON", () => {
+  const line = formatRecord("json", { time: 0, level: "info", message: "", fields: [["\\n", 1]] })
+  assert.include(line, String.raw`,"\\n":1}`)
 })
