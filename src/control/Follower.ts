@@ -1,0 +1,120 @@
+/**
+ * A data plane as the control plane sees it: it follows the revisions that are published, and tells what it does.
+ *
+ * The seam between the planes. It may be in another thread, so every value that passes is plain, and a whole state is
+ * never asked for.
+ */
+import { Context, Data, type Effect, type Stream } from "effect"
+import type { Outcome } from "../pipeline/Outcome.ts"
+import type { Change } from "../snapshot/Change.ts"
+import type { FirewallRule } from "../snapshot/FirewallRule.ts"
+import type { Hostname } from "../snapshot/Hostname.ts"
+import type { Route } from "../snapshot/Snapshot.ts"
+
+export class Follower extends Context.Service<
+  Follower,
+  {
+    /**
+     * Binds listeners ahead of the revision that names them: all of them or none. Those that are bound already stay so.
+     * Who comes to them meanwhile waits.
+     */
+    bind(addrs: ReadonlyArray<string>): Effect.Effect<void, BindFailed>
+    /** Closes what was bound ahead: the revision will not come. */
+    readonly unbind: Effect.Effect<void>
+    /**
+     * Puts `revision` in force: the next connection is decided by `change` on top of the revision before. Listeners that
+     * it removes stop accepting; their connections go on.
+     */
+    publish(revision: number, change: Change): Effect.Effect<void>
+    readonly status: Effect.Effect<FollowerStatus>
+    /** Live connections, the newest first. */
+    connections(filter: ConnectionFilter): Effect.Effect<ReadonlyArray<ConnectionView>>
+    /** Each accepted connection as it opens and as it closes, from now on. Slow readers lose events, and are told. */
+    readonly events: Stream.Stream<ConnectionEvent>
+    /** Resets both sides of a connection; false when there is none of that id. */
+    close(id: string): Effect.Effect<boolean>
+    /** What would be done with such a connection now; `undefined`: there is no such listener. Spends no quota. */
+    explain(question: ConnectionQuestion): Effect.Effect<Explanation | undefined>
+    /** Reads the files again that the operator may have replaced. */
+    readonly reload: Effect.Effect<Reloaded>
+  }
+>()("mc-proxy/control/Follower") {}
+
+/** A listener cannot be bound. `message` is for the operator. */
+export class BindFailed extends Data.TaggedError("BindFailed")<{ readonly message: string }> {}
+
+export interface FollowerStatus {
+  /** Milliseconds since 1970. */
+  readonly startedAt: number
+  /** Accepted since the start. */
+  readonly connectionsTotal: number
+  readonly connectionsActive: number
+  /** By `addr`. */
+  readonly activeByListener: Readonly<Record<string, number>>
+  readonly draining: boolean
+}
+
+/** Empty: all. */
+export interface ConnectionFilter {
+  readonly listener: string
+  readonly hostname: string
+  /** Canonical. */
+  readonly clientIp: string
+  readonly limit: number
+}
+
+/** What is known of a connection so far; empty: not yet. */
+export interface ConnectionView {
+  readonly id: string
+  readonly listener: string
+  /** `ip:port`, after PROXY protocol. */
+  readonly client: string
+  /** `ip:port` of the TCP peer. */
+  readonly peer: string
+  readonly country: string
+  readonly hostname: string
+  readonly backend: string
+  readonly mode: "l4" | "l7" | ""
+  /** Milliseconds since 1970. */
+  readonly openedAt: number
+  readonly bytesFromClient: number
+  readonly bytesFromBackend: number
+}
+
+export type ConnectionEvent =
+  | { readonly _tag: "Opened"; readonly connection: ConnectionView }
+  | { readonly _tag: "Closed"; readonly connection: ConnectionView; readonly outcome: Outcome }
+  /** The reader was too slow for so many events. */
+  | { readonly _tag: "Dropped"; readonly count: number }
+
+export interface ConnectionQuestion {
+  readonly listener: string
+  /** Canonical. */
+  readonly clientIp: string
+  readonly hostname: Hostname
+}
+
+export interface Explanation {
+  /** `routed`: the pipeline would relay or terminate. */
+  readonly outcome: Outcome | "routed"
+  /** ISO 3166-1 alpha-2; empty: none known. */
+  readonly country: string
+  readonly rule: FirewallRule | undefined
+  readonly route: Route | undefined
+  /** In the pipeline's order; none after the one that refuses. */
+  readonly stages: ReadonlyArray<StageVerdict>
+}
+
+export interface StageVerdict {
+  readonly stage: "identify" | "admit" | "peek" | "route" | "relay" | "terminate"
+  /** `unknown`: what cannot be told without a connection. */
+  readonly verdict: "pass" | "refuse" | "unknown"
+  readonly detail: string
+}
+
+export interface Reloaded {
+  /** Paths. */
+  readonly reloaded: ReadonlyArray<string>
+  /** Kept as they were. */
+  readonly failed: ReadonlyArray<{ readonly path: string; readonly reason: string }>
+}
