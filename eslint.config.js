@@ -1,7 +1,10 @@
 import js from "@eslint/js"
 import tseslint from "typescript-eslint"
 
-const CONTROL_PLANE = { group: ["**/store/**", "**/admin/**", "**/control/**"], message: "The data plane imports no control plane." }
+const CONTROL_PLANE = {
+  group: ["**/store/**", "**/admin/**", "**/control/**"],
+  message: "The data plane imports no control plane."
+}
 const NODE_SOCKETS = {
   group: ["node:net", "node:dgram", "node:tls", "**/net/node/**"],
   message: "Only src/net/node knows Node's sockets."
