@@ -114,4 +114,5 @@ const putRoute = (routes: ReadonlyArray<Route>, route: Route): ReadonlyArray<Rou
     ? routes.map((other) => (other.hostname === route.hostname ? route : other))
     : [...routes, route]
 
-const ruleKey = ({ type, value }: FirewallRule): string => `${type} ${value}`
+/** Tells a rule from every other. */
+export const ruleKey = ({ type, value }: FirewallRule): string => `${type} ${value}`
