@@ -32,7 +32,7 @@ const apply = Effect.fnUntraced(function* (config: Config) {
   )
   return yield* Effect.gen(function* () {
     const { seeded, snapshot } = yield* Database.load()
-    if (seeded) yield* Database.commit(snapshot.revision, diff(snapshot, wanted))
+    if (seeded) yield* Database.commit(snapshot.revision, [diff(snapshot, wanted)])
     else yield* Database.seed(wanted)
     return differences(snapshot, wanted)
   }).pipe(Effect.provide(DatabaseFile.layer(claimed)))

@@ -46,15 +46,16 @@ export const load = Effect.fn("Database.load")(function* (): Effect.fn.Return<St
 
 const NO_META = "has no row in its table meta, which mc-proxy never removes; restore a snapshot"
 
-/** Makes `change` on top of `expected`, and answers the new revision. */
-export const commit = (expected: number, change: Change) =>
+/** Makes `changes` on top of `expected`, each a revision of its own, and answers the last. */
+export const commit = (expected: number, changes: ReadonlyArray<Change>) =>
   transaction(
     Effect.gen(function* () {
       // A write first: it waits for the lock, and what it reads is the newest.
-      const actual = (yield* nextRevision) - 1
+      const revision = yield* advance(changes.length)
+      const actual = revision - changes.length
       if (actual !== expected) return yield* new Conflict({ expected, actual })
-      yield* Effect.forEach(change, write, { discard: true })
-      return actual + 1
+      yield* Effect.forEach(changes.flat(), write, { discard: true })
+      return revision
     })
   )
 
@@ -63,7 +64,7 @@ export const seed = (state: State) =>
   transaction<number, never>(
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
-      const revision = yield* nextRevision
+      const revision = yield* advance(1)
       const now = yield* DateTime.now
       yield* sql`UPDATE meta SET seeded_at = ${DateTime.formatIso(now)}`
       yield* Effect.forEach(diff(EMPTY, state), write, { discard: true })
@@ -71,9 +72,10 @@ export const seed = (state: State) =>
     })
   )
 
-const nextRevision = Effect.gen(function* () {
+const advance = Effect.fnUntraced(function* (revisions: number) {
   const sql = yield* SqlClient.SqlClient
-  const rows = yield* sql<{ readonly revision: number }>`UPDATE meta SET revision = revision + 1 RETURNING revision`
+  const rows = yield* sql<{ readonly revision: number }>`UPDATE meta SET revision = revision + ${revisions}
+    RETURNING revision`
   return rows[0]?.revision ?? (yield* Effect.die(new Error(NO_META)))
 })
 

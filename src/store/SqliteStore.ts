@@ -44,8 +44,8 @@ const startThread = Effect.fnUntraced(function* (file: string) {
   const client = yield* RpcClient.make(StoreRpcs).pipe(Effect.provide(protocol))
   return Store.of({
     load: client.load().pipe(Effect.catchTag("RpcClientError", (error) => DatabaseError.of(file, failed(error)))),
-    commit: (expectedRevision, change) =>
-      client.commit({ expectedRevision, change }).pipe(
+    commit: (expectedRevision, changes) =>
+      client.commit({ expectedRevision, changes }).pipe(
         Effect.catchTag("RpcClientError", (error) =>
           Effect.fail(new WriteFailed({ problem: `${file}: ${failed(error)}`, certain: false }))
         ),

@@ -14,10 +14,10 @@ export class Store extends Context.Service<
     /** The state as it was last committed. */
     readonly load: Effect.Effect<Snapshot, DatabaseError>
     /**
-     * Makes `change` as a whole and answers the new revision. Fails with `Conflict` when the state is no longer the one
-     * of `expectedRevision`. Once it has begun it is not interrupted.
+     * Makes all of `changes` or none, each a revision of its own, and answers the last. Fails with `Conflict` when the
+     * state is no longer the one of `expectedRevision`. Once it has begun it is not interrupted.
      */
-    commit(expectedRevision: number, change: Change): Effect.Effect<number, Conflict | WriteFailed>
+    commit(expectedRevision: number, changes: ReadonlyArray<Change>): Effect.Effect<number, Conflict | WriteFailed>
   }
 >()("mc-proxy/store/Store") {
   /** A state that goes with the layer. */
@@ -27,8 +27,8 @@ export class Store extends Context.Service<
       Effect.map(Ref.make<Snapshot>({ revision: 1, ...state }), (current) =>
         Store.of({
           load: Ref.get(current),
-          commit: (expectedRevision, change) =>
-            Effect.flatten(Ref.modify(current, (before) => commitInMemory(before, expectedRevision, change)))
+          commit: (expectedRevision, changes) =>
+            Effect.flatten(Ref.modify(current, (before) => commitInMemory(before, expectedRevision, changes)))
         })
       )
     )
@@ -45,7 +45,7 @@ export class Conflict extends Schema.TaggedError<Conflict>()("Conflict", {
   }
 }
 
-/** The change was not made. */
+/** Nothing was changed, as far as is known. */
 export class WriteFailed extends Schema.TaggedError<WriteFailed>()("WriteFailed", {
   /** What went wrong, and what to do. */
   problem: Schema.String,
@@ -60,11 +60,11 @@ export class WriteFailed extends Schema.TaggedError<WriteFailed>()("WriteFailed"
 const commitInMemory = (
   before: Snapshot,
   expected: number,
-  change: Change
+  changes: ReadonlyArray<Change>
 ): readonly [Effect.Effect<number, Conflict | WriteFailed>, Snapshot] => {
   if (before.revision !== expected) return [Effect.fail(new Conflict({ expected, actual: before.revision })), before]
-  const after = apply(before, change)
+  const after = apply(before, changes.flat())
   if (Result.isFailure(after)) return [Effect.fail(new WriteFailed({ problem: after.failure, certain: true })), before]
-  const revision = expected + 1
+  const revision = expected + changes.length
   return [Effect.succeed(revision), { revision, ...after.success }]
 }

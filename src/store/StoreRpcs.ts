@@ -8,7 +8,7 @@ import { Conflict, WriteFailed } from "./Store.ts"
 export class StoreRpcs extends RpcGroup.make(
   Rpc.make("load", { success: SnapshotSchema, error: DatabaseError }),
   Rpc.make("commit", {
-    payload: { expectedRevision: Schema.Number, change: ChangeSchema },
+    payload: { expectedRevision: Schema.Number, changes: Schema.Array(ChangeSchema) },
     success: Schema.Number,
     error: Schema.Union([Conflict, WriteFailed])
   })

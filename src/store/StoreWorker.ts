@@ -16,7 +16,7 @@ const file = Schema.decodeUnknownSync(Schema.String)(workerData)
 
 const layerHandlers = StoreRpcs.toLayer({
   load: () => Effect.map(Database.load(), ({ snapshot }) => snapshot),
-  commit: ({ change, expectedRevision }) => Database.commit(expectedRevision, change)
+  commit: ({ changes, expectedRevision }) => Database.commit(expectedRevision, changes)
 })
 
 const layerServer = RpcServer.layer(StoreRpcs).pipe(

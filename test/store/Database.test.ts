@@ -33,11 +33,8 @@ describe("a database", () => {
                   seeded: true,
                   snapshot: { revision: 1, ...first }
                 })
-                assert.strictEqual(
-                  yield* onDatabase(file, commit(1, [...diff(first, EMPTY), ...diff(EMPTY, second)])),
-                  2
-                )
-                assert.deepStrictEqual((yield* onDatabase(file, load())).snapshot, { revision: 2, ...second })
+                assert.strictEqual(yield* onDatabase(file, commit(1, [diff(first, EMPTY), diff(EMPTY, second)])), 3)
+                assert.deepStrictEqual((yield* onDatabase(file, load())).snapshot, { revision: 3, ...second })
               })
             )
           )
@@ -50,11 +47,11 @@ describe("a database", () => {
   it.live("equals the plain model after any changes, refused ones among them, at once and when opened again", () =>
     Effect.promise(() =>
       fc.assert(
-        fc.asyncProperty(fc.array(randomChange, { maxLength: 12 }), (changes) =>
+        fc.asyncProperty(fc.array(fc.array(randomChange, { maxLength: 3 }), { maxLength: 8 }), (commits) =>
           Effect.runPromise(
             withFile((file) =>
               Effect.gen(function* () {
-                const expected = yield* onDatabase(file, followModel(changes))
+                const expected = yield* onDatabase(file, followModel(commits))
                 assert.deepStrictEqual((yield* onDatabase(file, load())).snapshot, expected)
               })
             )
@@ -73,7 +70,7 @@ describe("a database", () => {
           yield* seed(state)
           for (const expected of [0, 2]) {
             assert.deepStrictEqual(
-              yield* Effect.flip(commit(expected, diff(state, EMPTY))),
+              yield* Effect.flip(commit(expected, [diff(state, EMPTY)])),
               new Conflict({ expected, actual: 1 })
             )
           }
@@ -101,25 +98,26 @@ describe("a database", () => {
             problem: `${file}: cannot grow, because the disk is full; make room`,
             certain: true
           })
-          assert.deepStrictEqual(yield* Effect.flip(commit(1, change)), failed)
+          assert.deepStrictEqual(yield* Effect.flip(commit(1, [change])), failed)
           assert.deepStrictEqual((yield* load()).snapshot, { revision: 1, ...state })
-          assert.strictEqual(yield* commit(1, diff(state, EMPTY)), 2)
+          assert.strictEqual(yield* commit(1, [diff(state, EMPTY)]), 2)
         })
       )
     )
   )
 })
 
-/** Commits each change, and does the same in memory; answers where that came to. */
-const followModel = Effect.fnUntraced(function* (changes: ReadonlyArray<Change>) {
+/** Makes each commit, and does the same in memory; answers where that came to. */
+const followModel = Effect.fnUntraced(function* (commits: ReadonlyArray<ReadonlyArray<Change>>) {
   let model = EMPTY
   let revision = yield* seed(model)
-  for (const change of changes) {
-    const answer = yield* Effect.result(commit(revision, change))
-    const expected = apply(model, change)
+  for (const changes of commits) {
+    const answer = yield* Effect.result(commit(revision, changes))
+    const expected = apply(model, changes.flat())
     assert.strictEqual(Result.isSuccess(answer), Result.isSuccess(expected))
     if (Result.isSuccess(answer) && Result.isSuccess(expected)) {
       model = expected.success
+      assert.strictEqual(answer.success, revision + changes.length)
       revision = answer.success
     }
     assert.deepStrictEqual((yield* load()).snapshot, { revision, ...model })
@@ -182,7 +180,7 @@ describe("the tables", () => {
           Effect.gen(function* () {
             yield* seed(state)
             const change: Change = [{ _tag: "RemoveRules", rules: state.firewallRules }, edit]
-            const failed = yield* Effect.flip(commit(1, change))
+            const failed = yield* Effect.flip(commit(1, [change]))
             assert(failed._tag === "WriteFailed")
             assert.match(failed.message, /mc-proxy\.db: reports: .*constraint failed/)
             assert.deepStrictEqual((yield* load()).snapshot, { revision: 1, ...state })

@@ -28,7 +28,7 @@ describe("a store in SQLite", () => {
   it.live("fills a new database once, and after that tells the state that is there", () =>
     withFile((file) =>
       Effect.gen(function* () {
-        const commitOne = Effect.flatMap(Store, (store) => store.commit(1, block("192.0.2.1")))
+        const commitOne = Effect.flatMap(Store, (store) => store.commit(1, [block("192.0.2.1")]))
         assert.strictEqual(yield* Effect.provide(commitOne, storeOn(file)), 2)
         const told: Array<State> = []
         const again = storeOn(file, EMPTY, (stored) => Effect.sync(() => told.push(stored)))
@@ -81,10 +81,10 @@ describe("a store in SQLite", () => {
     withFile((file) =>
       Effect.gen(function* () {
         const store = yield* Store
-        const conflict = yield* Effect.flip(store.commit(7, block("192.0.2.1")))
+        const conflict = yield* Effect.flip(store.commit(7, [block("192.0.2.1")]))
         assert.deepStrictEqual(conflict, new Conflict({ expected: 7, actual: 1 }))
         const orphan: Change = [{ _tag: "PutRoute", listener: ":80", route: l4("a.test") }]
-        const refused = yield* Effect.flip(store.commit(1, orphan))
+        const refused = yield* Effect.flip(store.commit(1, [block("192.0.2.1"), orphan]))
         assert(refused instanceof WriteFailed && refused.certain)
         assert.deepStrictEqual(yield* store.load, { revision: 1, ...state })
       }).pipe(Effect.provide(storeOn(file)))
@@ -96,7 +96,7 @@ describe("a store in SQLite", () => {
       Effect.gen(function* () {
         const store = yield* Store
         const answers = yield* Effect.all(
-          ["192.0.2.1", "192.0.2.2"].map((ip) => Effect.result(store.commit(1, block(ip)))),
+          ["192.0.2.1", "192.0.2.2"].map((ip) => Effect.result(store.commit(1, [block(ip)]))),
           { concurrency: "unbounded" }
         )
         assert.sameMembers(
@@ -114,7 +114,7 @@ describe("a store in SQLite", () => {
         const store = yield* Store
         const other = new DatabaseSync(file)
         other.exec("BEGIN IMMEDIATE")
-        const commit = yield* Effect.forkChild(store.commit(1, block("192.0.2.1")), { startImmediately: true })
+        const commit = yield* Effect.forkChild(store.commit(1, [block("192.0.2.1")]), { startImmediately: true })
         for (let i = 0; i < 100; i++) assert.strictEqual(yield* Effect.promise(() => echo(String(i))), String(i))
         assert.isUndefined(commit.pollUnsafe())
         other.exec("COMMIT")
@@ -130,7 +130,7 @@ describe("a store in SQLite", () => {
         const store = yield* Store
         const other = new DatabaseSync(file)
         other.exec("BEGIN IMMEDIATE")
-        const commit = yield* Effect.forkChild(store.commit(1, block("192.0.2.1")), { startImmediately: true })
+        const commit = yield* Effect.forkChild(store.commit(1, [block("192.0.2.1")]), { startImmediately: true })
         const gone = yield* Effect.forkChild(Fiber.interrupt(commit), { startImmediately: true })
         other.exec("COMMIT")
         other.close()

@@ -9,13 +9,18 @@ const state = { listeners: [listenerOf(":443")], firewallRules: [{ type: "ip", v
 const putRoute = (listener: string): Change => [{ _tag: "PutRoute", listener, route: l4("a.test") }]
 
 describe("a store in memory", () => {
-  it.effect("gives its state as the first revision, and each commit's as the next", () =>
+  it.effect("gives its state as the first revision, and each change's as the next", () =>
     Effect.gen(function* () {
       const store = yield* Store
       assert.deepStrictEqual(yield* store.load, { revision: 1, ...state })
-      assert.strictEqual(yield* store.commit(1, putRoute(":443")), 2)
+      assert.strictEqual(yield* store.commit(1, [putRoute(":443")]), 2)
       const listeners = [listenerOf(":443", l4("a.test"))]
       assert.deepStrictEqual(yield* store.load, { revision: 2, ...state, listeners })
+      const blocking: Change = [{ _tag: "PutRules", rules: [{ type: "ip", value: "192.0.2.2" }] }]
+      const clearing: Change = [{ _tag: "RemoveRules", rules: state.firewallRules }]
+      assert.strictEqual(yield* store.commit(2, [blocking, clearing]), 4)
+      const firewallRules = [{ type: "ip", value: "192.0.2.2" }] as const
+      assert.deepStrictEqual(yield* store.load, { revision: 4, listeners, firewallRules })
     }).pipe(Effect.provide(Store.layerMemory(state)))
   )
 
@@ -23,11 +28,11 @@ describe("a store in memory", () => {
     Effect.gen(function* () {
       const store = yield* Store
       assert.deepStrictEqual(
-        yield* Effect.flip(store.commit(2, putRoute(":443"))),
+        yield* Effect.flip(store.commit(2, [putRoute(":443")])),
         new Conflict({ expected: 2, actual: 1 })
       )
       assert.deepStrictEqual(
-        yield* Effect.flip(store.commit(1, [...putRoute(":443"), ...putRoute(":80")])),
+        yield* Effect.flip(store.commit(1, [putRoute(":443"), putRoute(":80")])),
         new WriteFailed({ problem: "there is no listener :80", certain: true })
       )
       assert.deepStrictEqual(yield* store.load, { revision: 1, ...state })
