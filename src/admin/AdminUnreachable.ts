@@ -1,0 +1,70 @@
+/**
+ * Why an operation got no answer from the admin socket, in words for the operator; what was wrong on the way there,
+ * never a refusal of the proxy's own.
+ */
+import { Data } from "effect"
+
+/** `message` names the socket, and says what to do. */
+export class AdminUnreachable extends Data.TaggedError("AdminUnreachable")<{
+  readonly socket: string
+  readonly reason: UnreachableReason
+  readonly message: string
+}> {
+  /** For what a client of Node's `http` has failed with. */
+  static from(socket: string, error: unknown): AdminUnreachable {
+    const code = codeOf(error)
+    // HPE: of Node's HTTP parser.
+    const reason = code === undefined || code.startsWith("HPE_") ? "foreign" : REASONS[code]
+    return reason === undefined
+      ? new AdminUnreachable({ socket, reason: "other", message: `${socket}: cannot be reached (${code})` })
+      : new AdminUnreachable({ socket, reason, message: `${socket}: ${WORDS[reason]}` })
+  }
+
+  static silent(socket: string, seconds: number): AdminUnreachable {
+    const words = `no answer within ${seconds} s; the proxy is stopped or stuck, or its disk is; a change may still be made`
+    return new AdminUnreachable({ socket, reason: "silent", message: `${socket}: ${words}` })
+  }
+}
+
+/**
+ * - `missing`: there is no such socket.
+ * - `dead`: whoever made the socket has gone.
+ * - `denied`: this user may not use it.
+ * - `silent`: no answer in time.
+ * - `cut`: the connection ended before the answer was whole; a change may have been made.
+ * - `foreign`: what answers is no mc-proxy, or none of this version.
+ * - `other`: what the operating system says, in its own words.
+ */
+export type UnreachableReason = "missing" | "dead" | "denied" | "silent" | "cut" | "foreign" | "other"
+
+type KnownReason = Exclude<UnreachableReason, "silent" | "other">
+
+const REASONS: Readonly<Partial<Record<string, KnownReason>>> = {
+  ENOENT: "missing",
+  ENOTDIR: "missing",
+  ECONNREFUSED: "dead",
+  EACCES: "denied",
+  EPERM: "denied",
+  ECONNRESET: "cut",
+  EPIPE: "cut"
+}
+
+const WORDS: Readonly<Record<KnownReason, string>> = {
+  missing: "no such socket; is the proxy running, and is this the addr of [grpc] in its config?",
+  dead: "nobody is listening; is the proxy running?",
+  denied: "permission denied; run this as the user that runs mc-proxy",
+  cut: "the connection ended before the answer; a change may have been made: look before you repeat it",
+  foreign: "what answers is no mc-proxy, or one of another version; is this the addr of [grpc] in its config?"
+}
+
+/** The system's or the parser's code, which is on the innermost of errors that wrap each other. */
+const codeOf = (error: unknown): string | undefined => {
+  for (let inner = error, depth = 0; depth < WRAPPERS_MAX && inner instanceof Error; depth++) {
+    if ("code" in inner && typeof inner.code === "string") return inner.code
+    inner = "reason" in inner ? inner.reason : inner.cause
+  }
+  return undefined
+}
+
+/** Enough for any that come; an error may wrap itself. */
+const WRAPPERS_MAX = 8
