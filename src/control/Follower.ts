@@ -5,11 +5,9 @@
  * never asked for.
  */
 import { Context, Data, type Effect, type Stream } from "effect"
-import type { Outcome } from "../pipeline/Outcome.ts"
+import type { ConnectionQuestion, Explanation } from "../pipeline/Explain.ts"
+import type { ConnectionEvent, ConnectionFilter, ConnectionView } from "../server/ConnectionView.ts"
 import type { Change } from "../snapshot/Change.ts"
-import type { FirewallRule } from "../snapshot/FirewallRule.ts"
-import type { Hostname } from "../snapshot/Hostname.ts"
-import type { Route } from "../snapshot/Snapshot.ts"
 
 export class Follower extends Context.Service<
   Follower,
@@ -52,64 +50,6 @@ export interface FollowerStatus {
   /** By `addr`. */
   readonly activeByListener: Readonly<Record<string, number>>
   readonly draining: boolean
-}
-
-/** Empty: all. */
-export interface ConnectionFilter {
-  readonly listener: string
-  readonly hostname: string
-  /** Canonical. */
-  readonly clientIp: string
-  readonly limit: number
-}
-
-/** What is known of a connection so far; empty: not yet. */
-export interface ConnectionView {
-  readonly id: string
-  readonly listener: string
-  /** `ip:port`, after PROXY protocol. */
-  readonly client: string
-  /** `ip:port` of the TCP peer. */
-  readonly peer: string
-  readonly country: string
-  readonly hostname: string
-  readonly backend: string
-  readonly mode: "l4" | "l7" | ""
-  /** Milliseconds since 1970. */
-  readonly openedAt: number
-  readonly bytesFromClient: number
-  readonly bytesFromBackend: number
-}
-
-export type ConnectionEvent =
-  | { readonly _tag: "Opened"; readonly connection: ConnectionView }
-  | { readonly _tag: "Closed"; readonly connection: ConnectionView; readonly outcome: Outcome }
-  /** The reader was too slow for so many events. */
-  | { readonly _tag: "Dropped"; readonly count: number }
-
-export interface ConnectionQuestion {
-  readonly listener: string
-  /** Canonical. */
-  readonly clientIp: string
-  readonly hostname: Hostname
-}
-
-export interface Explanation {
-  /** `routed`: the pipeline would relay or terminate. */
-  readonly outcome: Outcome | "routed"
-  /** ISO 3166-1 alpha-2; empty: none known. */
-  readonly country: string
-  readonly rule: FirewallRule | undefined
-  readonly route: Route | undefined
-  /** In the pipeline's order; none after the one that refuses. */
-  readonly stages: ReadonlyArray<StageVerdict>
-}
-
-export interface StageVerdict {
-  readonly stage: "identify" | "admit" | "peek" | "route" | "relay" | "terminate"
-  /** `unknown`: what cannot be told without a connection. */
-  readonly verdict: "pass" | "refuse" | "unknown"
-  readonly detail: string
 }
 
 export interface Reloaded {

@@ -105,6 +105,8 @@ export class Writer {
     const committed = yield* Effect.result(this.#store.commit(revision, batch.changes))
     if (Result.isFailure(committed)) return yield* this.#failed(batch, committed.failure)
     yield* this.#publish(committed.success, batch.changes.flat(), batch.state)
+    // A change may take back a listener that it has added.
+    if (batch.fresh.length > 0) yield* this.#follower.unbind
     answer(batch)
   })
 

@@ -16,7 +16,10 @@ it("equals the plain state after any changes, each on top of the other, and leav
       for (const change of changes) {
         const [wanted, next] = [apply(plain, change), index.apply(change)]
         assert.deepStrictEqual(index.toState(), plain)
-        assert.deepStrictEqual(Result.map(next, (after) => after.toState()), wanted)
+        assert.deepStrictEqual(
+          Result.map(next, (after) => after.toState()),
+          wanted
+        )
         if (Result.isFailure(wanted) || Result.isFailure(next)) return
         ;[plain, index] = [wanted.success, next.success]
       }

@@ -1,0 +1,286 @@
+import { assert, it } from "@effect/vitest"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, Result } from "effect"
+import * as fc from "fast-check"
+import { InvalidArgument } from "../../src/admin/AdminError.ts"
+import { ControlPlane, MUTATIONS_WAITING_MAX, type Decide } from "../../src/control/ControlPlane.ts"
+import { Drain } from "../../src/control/Drain.ts"
+import { Follower } from "../../src/control/Follower.ts"
+import { StateIndex } from "../../src/control/StateIndex.ts"
+import { apply, EMPTY, type Change, type State } from "../../src/snapshot/Change.ts"
+import type { Snapshot } from "../../src/snapshot/Snapshot.ts"
+import { Store } from "../../src/store/Store.ts"
+import { l4, listenerOf, randomChange, randomState } from "../store/RandomState.ts"
+import { FakeFollower } from "./FakeFollower.ts"
+import { faultyStore, type Fault } from "./FaultyStore.ts"
+
+const makeControl = Effect.fnUntraced(function* (
+  state: State,
+  wrap: (store: Store["Service"]) => Store["Service"] = (store) => store
+) {
+  const follower = new FakeFollower()
+  const memory = yield* Effect.map(Layer.build(Store.layerMemory(state)), (built) => Context.get(built, Store))
+  const services = yield* Layer.build(
+    ControlPlane.layer.pipe(
+      Layer.provide(Layer.succeed(Store, wrap(memory))),
+      Layer.provide(Layer.succeed(Follower, follower.service)),
+      Layer.provideMerge(Drain.layer)
+    )
+  )
+  return { control: Context.get(services, ControlPlane), drain: Context.get(services, Drain), follower, memory }
+})
+
+/** A mutation that makes `change`; refused where `change` cannot be applied. */
+const making =
+  <A>(change: Change, answer: A): Decide<A, InvalidArgument> =>
+  (state) =>
+    Result.mapBoth(state.apply(change), {
+      onFailure: (message) => new InvalidArgument({ message }),
+      onSuccess: () => ({ change, answer })
+    })
+
+const putRoute = (name: string): Change => [{ _tag: "PutRoute", listener: ":1", route: l4(name) }]
+
+const ONE_LISTENER: State = { ...EMPTY, listeners: [listenerOf(":1")] }
+
+const sorted = ({ firewallRules, listeners }: State) => ({
+  firewallRules: [...firewallRules].map(({ type, value }) => `${type} ${value}`).toSorted(),
+  listeners: listeners
+    .map((listener) => ({
+      ...listener,
+      routes: listener.routes.toSorted((a, b) => (a.hostname < b.hostname ? -1 : 1))
+    }))
+    .toSorted((a, b) => (a.addr < b.addr ? -1 : 1))
+})
+
+/** Memory, database and data plane say the same. */
+const assertAgreed = Effect.fnUntraced(function* ({
+  control,
+  follower,
+  memory
+}: Effect.Success<ReturnType<typeof makeControl>>) {
+  const stored: Snapshot = yield* memory.load
+  const { revision, ...state } = stored
+  assert.strictEqual(control.current.revision, revision)
+  assert.deepStrictEqual(control.current.state.toState(), state)
+  assert.deepStrictEqual(sorted(follower.state), sorted(state))
+  assert.strictEqual(follower.revision, revision)
+  assert.deepStrictEqual([...follower.bound].toSorted(), state.listeners.map(({ addr }) => addr).toSorted())
+  return stored
+})
+
+it.effect("puts the stored state in force before it takes mutations", () =>
+  Effect.gen(function* () {
+    const state = { ...EMPTY, listeners: [listenerOf(":1", l4("a.test")), listenerOf(":2")] }
+    const made = yield* makeControl(state)
+    assert.deepStrictEqual(made.follower.state, state)
+    yield* assertAgreed(made)
+  })
+)
+
+it.effect("makes of any mutations what a plain model makes of them, one revision for each that changes something", () =>
+  Effect.promise(() =>
+    fc.assert(
+      fc.asyncProperty(
+        randomState,
+        fc.array(randomChange, { maxLength: 12 }),
+        fc.boolean(),
+        (state, changes, together) =>
+          Effect.gen(function* () {
+            const made = yield* makeControl(state)
+            const exits = yield* Effect.forEach(
+              changes,
+              (change, i) => Effect.exit(made.control.mutate(making(change, i))),
+              { concurrency: together ? "unbounded" : 1 }
+            )
+            let model = state
+            let revision = 1
+            for (const [i, change] of changes.entries()) {
+              const wanted = apply(model, change)
+              assert.strictEqual(Exit.isSuccess(exits[i]!), Result.isSuccess(wanted))
+              if (Result.isFailure(wanted)) continue
+              assert.deepStrictEqual(exits[i], Exit.succeed(i))
+              model = wanted.success
+              if (change.length > 0) revision++
+            }
+            const stored = yield* assertAgreed(made)
+            assert.deepStrictEqual(stored, { revision, ...model })
+          }).pipe(Effect.scoped, Effect.runPromise)
+      )
+    )
+  )
+)
+
+const fault = fc.constantFrom<Fault | undefined>("refused", "lost", "done", "conflict", undefined)
+
+it.effect("agrees with the database after any faults, and has what it answered and nothing that it refused", () =>
+  Effect.promise(() =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.nat({ max: 5 }), { maxLength: 12 }),
+        fc.array(fault, { maxLength: 12 }),
+        fc.array(fc.boolean(), { maxLength: 3 }),
+        fc.boolean(),
+        (names, faults, loads, together) =>
+          Effect.gen(function* () {
+            const made = yield* makeControl(ONE_LISTENER, (store) => faultyStore(store, faults, [false, ...loads]))
+            const exits = yield* Effect.forEach(
+              names,
+              (name, i) => Effect.exit(made.control.mutate(making(putRoute(`r${i}-${name}.test`), i))),
+              { concurrency: together ? "unbounded" : 1 }
+            )
+            // Whatever is left over of the faults, this one goes through, and makes sure that the state was read again.
+            faults.length = 0
+            loads.length = 0
+            while (Exit.isFailure(yield* Effect.exit(made.control.mutate(making(putRoute("last.test"), 0)))));
+            const { listeners } = yield* assertAgreed(made)
+            const stored = new Set<string>(listeners[0]!.routes.map(({ hostname }) => hostname))
+            for (const [i, name] of names.entries()) {
+              const exit = exits[i]!
+              const text = Exit.isFailure(exit) ? String(exit.cause) : ""
+              if (Exit.isSuccess(exit)) assert.isTrue(stored.has(`r${i}-${name}.test`))
+              else if (text.includes("nothing was changed")) assert.isFalse(stored.has(`r${i}-${name}.test`))
+              else assert.include(text, "is not known")
+            }
+          }).pipe(Effect.scoped, Effect.runPromise)
+      )
+    )
+  )
+)
+
+it.effect("refuses a listener that cannot be bound, and stores nothing of it", () =>
+  Effect.gen(function* () {
+    const made = yield* makeControl(ONE_LISTENER)
+    made.follower.taken.add(":2")
+    const { routes: _, ...listener } = listenerOf(":2")
+    const before = yield* made.memory.load
+    const error = yield* Effect.flip(made.control.mutate(making([{ _tag: "PutListener", listener }], 0)))
+    assert.strictEqual(error._tag, "FailedPrecondition")
+    assert.include(error.message, ":2 is in use")
+    assert.deepStrictEqual(yield* assertAgreed(made), before)
+  })
+)
+
+it.effect("closes a listener again whose commit failed", () =>
+  Effect.gen(function* () {
+    const made = yield* makeControl(ONE_LISTENER, (store) => faultyStore(store, ["refused"]))
+    const { routes: _, ...listener } = listenerOf(":2")
+    const error = yield* Effect.flip(made.control.mutate(making([{ _tag: "PutListener", listener }], 0)))
+    assert.strictEqual(error._tag, "Internal")
+    yield* assertAgreed(made)
+  })
+)
+
+/** A store whose commits wait to be let through, and that counts them. */
+const gated = (store: Store["Service"], gate: Deferred.Deferred<void>, commits: Array<number>): Store["Service"] => ({
+  load: store.load,
+  commit: (expected, changes) =>
+    Effect.andThen(
+      Effect.andThen(
+        Effect.sync(() => commits.push(changes.length)),
+        Deferred.await(gate)
+      ),
+      store.commit(expected, changes)
+    )
+})
+
+it.effect("shares a commit among the mutations that wait while one is under way", () =>
+  Effect.gen(function* () {
+    const gate = yield* Deferred.make<void>()
+    const commits: Array<number> = []
+    const made = yield* makeControl(ONE_LISTENER, (store) => gated(store, gate, commits))
+    const first = yield* Effect.forkChild(made.control.mutate(making(putRoute("a.test"), "a")))
+    while (commits.length === 0) yield* Effect.yieldNow
+    const others = yield* Effect.forkChild(
+      Effect.forEach(["b", "c", "d"], (name) => made.control.mutate(making(putRoute(`${name}.test`), name)), {
+        concurrency: "unbounded"
+      })
+    )
+    yield* Effect.yieldNow
+    yield* Deferred.succeed(gate, undefined)
+    assert.strictEqual(yield* Fiber.join(first), "a")
+    assert.deepStrictEqual(yield* Fiber.join(others), ["b", "c", "d"])
+    assert.deepStrictEqual(commits, [1, 3])
+    yield* assertAgreed(made)
+  })
+)
+
+it.effect("finishes a mutation whose caller goes away while it is committed, and does not begin one that waits", () =>
+  Effect.gen(function* () {
+    const gate = yield* Deferred.make<void>()
+    const commits: Array<number> = []
+    const made = yield* makeControl(ONE_LISTENER, (store) => gated(store, gate, commits))
+    const begun = yield* Effect.forkChild(made.control.mutate(making(putRoute("begun.test"), 0)))
+    while (commits.length === 0) yield* Effect.yieldNow
+    const waiting = yield* Effect.forkChild(made.control.mutate(making(putRoute("waiting.test"), 0)))
+    yield* Effect.yieldNow
+    yield* Fiber.interrupt(begun)
+    yield* Fiber.interrupt(waiting)
+    yield* Deferred.succeed(gate, undefined)
+    yield* made.control.mutate(making(putRoute("last.test"), 0))
+    const { listeners } = yield* assertAgreed(made)
+    assert.deepStrictEqual(
+      listeners[0]!.routes.map(({ hostname }) => String(hostname)),
+      ["begun.test", "last.test"]
+    )
+  })
+)
+
+it.effect("answers nobody before the change is in force", () =>
+  Effect.gen(function* () {
+    const made = yield* makeControl(ONE_LISTENER)
+    yield* made.control.mutate(making(putRoute("a.test"), 0))
+    assert.strictEqual(made.follower.state.listeners[0]!.routes.length, 1)
+  })
+)
+
+it.effect("takes a bounded number of mutations that wait", () =>
+  Effect.gen(function* () {
+    const gate = yield* Deferred.make<void>()
+    const commits: Array<number> = []
+    const made = yield* makeControl(ONE_LISTENER, (store) => gated(store, gate, commits))
+    const first = yield* Effect.forkChild(made.control.mutate(making(putRoute("first.test"), 0)))
+    while (commits.length === 0) yield* Effect.yieldNow
+    const waiting = yield* Effect.forkChild(
+      Effect.forEach(
+        Array.from({ length: MUTATIONS_WAITING_MAX }, (_, i) => i),
+        (i) => made.control.mutate(making(putRoute(`r${i}.test`), i)),
+        { concurrency: "unbounded", discard: true }
+      )
+    )
+    yield* Effect.yieldNow
+    const error = yield* Effect.flip(made.control.mutate(making(putRoute("over.test"), 0)))
+    assert.strictEqual(error._tag, "Unavailable")
+    yield* Deferred.succeed(gate, undefined)
+    yield* Fiber.join(first)
+    yield* Fiber.join(waiting)
+    assert.strictEqual((yield* assertAgreed(made)).listeners[0]!.routes.length, MUTATIONS_WAITING_MAX + 1)
+  })
+)
+
+it.effect("refuses mutations once it drains", () =>
+  Effect.gen(function* () {
+    const made = yield* makeControl(ONE_LISTENER)
+    yield* made.drain.begin
+    const error = yield* Effect.flip(made.control.mutate(making(putRoute("a.test"), 0)))
+    assert.strictEqual(error._tag, "Unavailable")
+    assert.strictEqual((yield* assertAgreed(made)).revision, 1)
+  })
+)
+
+it.effect("survives a mutation that breaks, and says so to its caller alone", () =>
+  Effect.gen(function* () {
+    const made = yield* makeControl(ONE_LISTENER)
+    const broken: Decide<number, never> = () => {
+      throw new Error("broken")
+    }
+    const [bad, good] = yield* Effect.all(
+      [Effect.exit(made.control.mutate(broken)), Effect.exit(made.control.mutate(making(putRoute("a.test"), 1)))],
+      { concurrency: "unbounded" }
+    )
+    assert.isTrue(Exit.hasDies(bad))
+    assert.deepStrictEqual(good, Exit.succeed(1))
+    assert.isDefined(made.control.current.state.route(":1", "a.test"))
+    assert.notStrictEqual(made.control.current.state, StateIndex.empty)
+    yield* assertAgreed(made)
+  })
+)
