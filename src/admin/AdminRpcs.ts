@@ -79,3 +79,8 @@ export class AdminRpcs extends RpcGroup.make(
   operation("reload", {}, Schema.Struct({ reloaded: list(Schema.String), failed: list(ReloadFailure) })),
   operation("snapshot", { path: text }, Schema.Struct({ bytes: uint64 }))
 ) {}
+
+type Rpcs = RpcGroup.Rpcs<typeof AdminRpcs>
+
+/** What the operation `Tag` takes. */
+export type Request<Tag extends Rpcs["_tag"]> = Rpc.Payload<Rpc.ExtractTag<Rpcs, Tag>>

@@ -40,9 +40,12 @@ const durationMs = Schema.String.pipe(
   })
 )
 
-/** A proto3 enum: its JSON names are in upper case behind `prefix`. `unspecified` is what 0 is read as, if anything. */
+/**
+ * A proto3 enum: its JSON names are in upper case behind `prefix`. `unspecified` is what 0 is read as, if anything; the
+ * empty name is 0 itself.
+ */
 const enumOf = <const Name extends string>(prefix: string, names: ReadonlyArray<Name>, unspecified?: NoInfer<Name>) => {
-  const wireOf = (name: Name) => `${prefix}_${name.toUpperCase().replace("/1.1", "1")}`
+  const wireOf = (name: Name) => `${prefix}_${name === "" ? "UNSPECIFIED" : name.toUpperCase().replace("/1.1", "1")}`
   const nameOf = new Map(names.map((name) => [wireOf(name), name]))
   if (unspecified !== undefined) nameOf.set(`${prefix}_UNSPECIFIED`, unspecified)
   return Schema.Union([Schema.String, Schema.Int]).pipe(
@@ -108,7 +111,7 @@ export const ListenerStatus = Schema.Struct({
   proxyProtocol: flag,
   maxConnections: uint32,
   trustedProxies: list(Schema.String),
-  problems: optional(Schema.Array(Schema.String), [])
+  problems: list(Schema.String)
 })
 
 export const Status = Schema.Struct({
@@ -129,7 +132,11 @@ export const Connection = Schema.Struct({
   client: text,
   hostname: text,
   backend: text,
-  mode: routeMode,
+  /** Empty until routed. */
+  mode: enumOf("ROUTE_MODE", ["", "l4", "l7"]).pipe(
+    Schema.withConstructorDefault(Effect.succeed("" as const)),
+    Schema.withDecodingDefaultKey(Effect.succeed("ROUTE_MODE_UNSPECIFIED"))
+  ),
   openedAt: Schema.DateTimeUtcFromString,
   bytesFromClient: uint64,
   bytesFromBackend: uint64,
@@ -155,7 +162,8 @@ export const Explanation = Schema.Struct({
   country: text,
   matchedRule: Schema.optionalKey(FirewallRule),
   route: Schema.optionalKey(Route),
-  stages: optional(Schema.Array(StageVerdict), [])
+  stages: list(StageVerdict)
 })
+export type Explanation = typeof Explanation.Type
 
 export const ReloadFailure = Schema.Struct({ path: text, reason: text })

@@ -47,6 +47,16 @@ export const checkRouteCertificate = Effect.fnUntraced(function* (
   return problems
 })
 
+/** Those of the names that the certificate in `file` is good for; none where it cannot be read. */
+export const coveredHostnames = Effect.fnUntraced(function* (
+  file: string,
+  hostnames: ReadonlyArray<string>
+): Effect.fn.Return<ReadonlyArray<string>, never, FileSystem.FileSystem> {
+  const read = yield* readPem("tls_cert", file, parseCertificates)
+  const certificate = Result.isSuccess(read) ? read.success[0] : undefined
+  return certificate === undefined ? [] : hostnames.filter((name) => certificate.checkHost(name) !== undefined)
+})
+
 /** Reads and parses the file that `key` names; the failure begins with the file's path. */
 const readPem = <A>(
   key: string,

@@ -38,7 +38,8 @@ interface Reading<A> {
   readonly result: A | undefined
 }
 
-const readListener = (table: TomlTable, at: TomlPath, source: Source): Reading<Listener> => {
+/** One `[[listeners]]`, with its routes. */
+export const readListener = (table: TomlTable, at: TomlPath, source: Source): Reading<Listener> => {
   const { report } = source
   const values = readTable(LISTENER, table, at, report, { nested: ["routes"] })
   const routes = readTables(table["routes"], [...at, "routes"], "[[listeners.routes]]", report).map((entry) =>
@@ -70,7 +71,8 @@ const warnOfProxies = (values: Partial<Values<typeof LISTENER>>, at: TomlPath, r
   if (!proxy_protocol && trusted_proxies.length > 0) report.warning(at, "without effect until proxy_protocol = true")
 }
 
-const readRoute = (table: TomlTable, at: TomlPath, source: Source): Reading<Route> => {
+/** One `[[listeners.routes]]`, with its policies. */
+export const readRoute = (table: TomlTable, at: TomlPath, source: Source): Reading<Route> => {
   const { report } = source
   const values = readTable(ROUTE, table, at, report, { nested: ["l7_policies"] })
   const policies = readPolicies(table["l7_policies"], [...at, "l7_policies"], report)
@@ -100,17 +102,23 @@ const checkMode = (table: TomlTable, values: Partial<Values<typeof ROUTE>>, at: 
   }
 }
 
-const readPolicies = (value: TomlValue | undefined, at: TomlPath, report: Report): ReadonlyArray<L7Policy> => {
-  const policies = readTables(value, at, "[[listeners.routes.l7_policies]]", report).flatMap((entry) => {
-    const values = readTable(POLICY, entry.table, entry.at, report)
-    if (values.type === "require_header" && values.value !== undefined && !HEADER_NAME.test(values.value)) {
-      report.problem([...entry.at, "value"], `${showValue(values.value)} is no header name such as "x-api-key"`)
-    }
-    return complete(POLICY, values) ?? []
-  })
-  // Both types compare without case.
-  return keepOnce(policies, ({ type, value }) => `${type} ${value.toLowerCase()}`, at, report)
+/** One `[[listeners.routes.l7_policies]]`. */
+export const readPolicy = (table: TomlTable, at: TomlPath, report: Report): L7Policy | undefined => {
+  const values = readTable(POLICY, table, at, report)
+  if (values.type === "require_header" && values.value !== undefined && !HEADER_NAME.test(values.value)) {
+    report.problem([...at, "value"], `${showValue(values.value)} is no header name such as "x-api-key"`)
+  }
+  return complete(POLICY, values)
 }
+
+const readPolicies = (value: TomlValue | undefined, at: TomlPath, report: Report): ReadonlyArray<L7Policy> => {
+  const tables = readTables(value, at, "[[listeners.routes.l7_policies]]", report)
+  const policies = tables.flatMap((entry) => readPolicy(entry.table, entry.at, report) ?? [])
+  return keepOnce(policies, policyKey, at, report)
+}
+
+/** Tells a policy from every other of its route. Both types compare without case. */
+export const policyKey = ({ type, value }: L7Policy): string => `${type} ${value.toLowerCase()}`
 
 /** Reports each reading whose name an earlier one has. */
 const checkUnique = (readings: ReadonlyArray<Reading<unknown>>, advice: string, source: Source): void => {

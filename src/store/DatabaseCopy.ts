@@ -3,7 +3,7 @@
  *
  * A copy is there whole or not at all, never takes the place of another file, and only its owner may read it.
  */
-import { DateTime, Effect, FileSystem, Path, type PlatformError } from "effect"
+import { ByteSize, DateTime, Effect, FileSystem, Path, type PlatformError } from "effect"
 import { SqlClient } from "effect/sql"
 import { PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE } from "./PrivateFile.ts"
 import { DatabaseError, sqliteProblem } from "./DatabaseError.ts"
@@ -17,7 +17,7 @@ export const defaultTarget = Effect.fnUntraced(function* (file: string) {
   return path.join(path.dirname(file), "backups", `mc-proxy-${time}.db`)
 })
 
-/** Copies `file` to `target`, whose folder is made where it is missing. */
+/** Copies `file` to `target`, whose folder is made where it is missing; answers the copy's size in bytes. */
 export const copyDatabase = Effect.fn("copyDatabase")(function* (file: string, target: string) {
   const fileSystem = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -32,6 +32,7 @@ export const copyDatabase = Effect.fn("copyDatabase")(function* (file: string, t
   yield* opened.sync.pipe(refusing)
   // Unlike a rename, a link fails where the name is taken.
   yield* fileSystem.link(fresh, target).pipe(refusing)
+  return ByteSize.toNumberUnsafe((yield* fileSystem.stat(target).pipe(refusing)).size)
 }, Effect.scoped)
 
 /** SQLite writes into an empty file that is there already, and keeps its mode. */

@@ -1,0 +1,83 @@
+/** `listRoutes`, `addRoute`, `removeRoute`. */
+import { Effect, FileSystem, Result } from "effect"
+import { checkRouteCertificate, coveredHostnames } from "../config/CertificateCheck.ts"
+import { showText } from "../config/Printable.ts"
+import { ControlPlane, type Decision } from "../control/ControlPlane.ts"
+import type { StateIndex } from "../control/StateIndex.ts"
+import type { Route } from "../snapshot/Snapshot.ts"
+import { InvalidArgument, NotFound } from "./AdminError.ts"
+import type { Request } from "./AdminRpcs.ts"
+import { noListener, toRoute } from "./Replies.ts"
+import { readAddr, readHostname, readRouteRequest } from "./Requests.ts"
+
+export const routeOperations = Effect.gen(function* () {
+  const control = yield* ControlPlane
+  const files = yield* Effect.context<FileSystem.FileSystem>()
+
+  return {
+    listRoutes: Effect.fnUntraced(function* ({ listenerAddr }: Request<"listRoutes">) {
+      const { state } = control.current
+      const addrs =
+        listenerAddr === ""
+          ? state.listeners.map(({ addr }) => addr)
+          : [yield* Effect.fromResult(readAddr("listener_addr", listenerAddr))]
+      for (const addr of addrs) if (state.listener(addr) === undefined) return yield* noListener(addr)
+      return { listeners: addrs.map((addr) => ({ listenerAddr: addr, routes: state.routes(addr).map(toRoute) })) }
+    }),
+
+    addRoute: Effect.fn("addRoute")(function* (request: Request<"addRoute">) {
+      const addr = yield* Effect.fromResult(readAddr("listener_addr", request.listenerAddr))
+      const { value: route, warnings } = yield* Effect.fromResult(readRouteRequest(request.route))
+      yield* checkCertificate(route)
+      const replaced = yield* control.mutate((state) => putRoute(state, addr, route))
+      return { replaced, warnings: [...warnings, ...(yield* warningsOf(control.current.state, addr, route))] }
+    }, Effect.provide(files)),
+
+    removeRoute: Effect.fn("removeRoute")(function* (request: Request<"removeRoute">) {
+      const addr = yield* Effect.fromResult(readAddr("listener_addr", request.listenerAddr))
+      const hostname = yield* Effect.fromResult(readHostname("hostname", request.hostname))
+      return yield* control.mutate((state) => {
+        if (state.listener(addr) === undefined) return Result.fail(noListener(addr))
+        if (state.route(addr, hostname) === undefined) return Result.fail(noRoute(addr, hostname))
+        return Result.succeed({ change: [{ _tag: "RemoveRoute", listener: addr, hostname }], answer: {} })
+      })
+    })
+  }
+})
+
+export const noRoute = (addr: string, hostname: string): NotFound =>
+  new NotFound({ message: `hostname: listener ${addr} has no route for ${showText(hostname)}` })
+
+/** Answers whether it takes the place of another. */
+const putRoute = (state: StateIndex, addr: string, route: Route): Result.Result<Decision<boolean>, NotFound> =>
+  state.listener(addr) === undefined
+    ? Result.fail(noListener(addr))
+    : Result.succeed({
+        change: [{ _tag: "PutRoute", listener: addr, route }],
+        answer: state.route(addr, route.hostname) !== undefined
+      })
+
+const checkCertificate = Effect.fnUntraced(function* (route: Route) {
+  if (route.mode === "l4") return
+  const problems = yield* checkRouteCertificate(route)
+  if (problems.length === 0) return
+  const message = problems.map(({ message, path }) => `route.${path}: ${message}`).join("\n")
+  return yield* new InvalidArgument({ message })
+})
+
+/** Browsers take a connection to one name for every other name that its certificate covers. */
+const warningsOf = Effect.fnUntraced(function* (state: StateIndex, addr: string, route: Route) {
+  if (route.mode === "l4") return []
+  const others = state.routes(addr).flatMap(({ hostname }) => (hostname === route.hostname ? [] : hostname))
+  const covered = yield* coveredHostnames(route.tlsCert, others)
+  return [
+    L7_NOT_SERVED,
+    ...covered.map(
+      (other) =>
+        `the certificate of ${route.hostname} also covers ${other} on ${addr}: browsers will use one connection for both, and be answered 421 for ${other}`
+    )
+  ]
+})
+
+const L7_NOT_SERVED =
+  "L7 is not served by this version yet: the route is kept, and its connections are reset as certificate_unavailable"
