@@ -1,5 +1,6 @@
 /** `listConnections`, `watchConnections`, `closeConnection`, `explainConnection`. */
-import { Effect, Result, Stream } from "effect"
+import type { Result} from "effect";
+import { Effect, Stream } from "effect"
 import { showText } from "../config/Printable.ts"
 import { Follower } from "../control/Follower.ts"
 import { InvalidArgument, NotFound } from "./AdminError.ts"

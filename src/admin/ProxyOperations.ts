@@ -1,5 +1,6 @@
 /** `getStatus`, `importState`, `reload`, `snapshot`. */
-import { Clock, DateTime, Effect, FileSystem, Path, Result } from "effect"
+import type { FileSystem, Path} from "effect";
+import { Clock, DateTime, Effect, Result } from "effect"
 import { checkCertificates } from "../config/CertificateCheck.ts"
 import { ControlPlane } from "../control/ControlPlane.ts"
 import { Drain } from "../control/Drain.ts"

@@ -1,5 +1,6 @@
 /** `listRoutes`, `addRoute`, `removeRoute`. */
-import { Effect, FileSystem, Result } from "effect"
+import type { FileSystem} from "effect";
+import { Effect, Result } from "effect"
 import { checkRouteCertificate, coveredHostnames } from "../config/CertificateCheck.ts"
 import { showText } from "../config/Printable.ts"
 import { ControlPlane, type Decision } from "../control/ControlPlane.ts"
