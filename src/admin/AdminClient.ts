@@ -11,7 +11,7 @@
  * The layer connects to nothing; each operation uses a connection of its own.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import { Context, Effect, Layer, Schema, Stream } from "effect"
+import { Cause, Context, Effect, Layer, Schema, Stream } from "effect"
 import { HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
 import { type Rpc, RpcClient, type RpcGroup, RpcSerialization } from "effect/rpc"
 import { AdminError } from "./AdminError.ts"
@@ -76,8 +76,11 @@ const inWords = (rpcs: Readonly<Record<string, Ask>>, socket: string): Operation
     (request: never) => {
       const answer = ask(request)
       return Stream.isStream(answer)
-        ? Stream.mapError(answer, refusalOr(socket))
-        : inTime(Effect.mapError(answer, refusalOr(socket)), socket)
+        ? Stream.catchCause(answer, (cause) => Stream.failCause(causeInWords(cause, socket)))
+        : inTime(
+            Effect.catchCause(answer, (cause) => Effect.failCause(causeInWords(cause, socket))),
+            socket
+          )
     }
   ])
   return Object.fromEntries(asks) as Operations
@@ -93,10 +96,12 @@ const inTime = <A, E>(answer: Effect.Effect<A, E>, socket: string) =>
 
 const isRefusal = Schema.is(AdminError)
 
-const refusalOr =
-  (socket: string) =>
-  (error: unknown): AdminError | AdminUnreachable =>
-    isRefusal(error) ? error : AdminUnreachable.from(socket, error)
+/** A defect of decoding is an answer of another version's; any other is a bug, and stays one. */
+const causeInWords = (cause: Cause.Cause<unknown>, socket: string): Cause.Cause<AdminError | AdminUnreachable> => {
+  const undecoded = cause.reasons.some((reason) => Cause.isDieReason(reason) && Schema.isSchemaError(reason.defect))
+  if (undecoded) return Cause.fail(AdminUnreachable.foreign(socket))
+  return Cause.map(cause, (error) => (isRefusal(error) ? error : AdminUnreachable.from(socket, error)))
+}
 
 const HealthCheckResponse = Schema.Struct({ status: Schema.Literals(["SERVING", "NOT_SERVING"]) })
 

@@ -20,6 +20,10 @@ export class AdminUnreachable extends Data.TaggedError("AdminUnreachable")<{
       : new AdminUnreachable({ socket, reason, message: `${socket}: ${WORDS[reason]}` })
   }
 
+  static foreign(socket: string): AdminUnreachable {
+    return new AdminUnreachable({ socket, reason: "foreign", message: `${socket}: ${WORDS.foreign}` })
+  }
+
   static silent(socket: string, seconds: number): AdminUnreachable {
     const words = `no answer within ${seconds} s; the proxy is stopped or stuck, or its disk is; a change may still be made`
     return new AdminUnreachable({ socket, reason: "silent", message: `${socket}: ${words}` })

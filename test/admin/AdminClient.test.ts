@@ -139,6 +139,15 @@ const onConnection = (use: (client: Socket) => void) => () =>
 const reading = (answer: (client: Socket) => void) =>
   onConnection((client) => client.once("data", () => answer(client)))
 
+/** What an operation is answered that another version knows. */
+const answering = (exit: unknown) => () =>
+  createHttpServer((request, response) => {
+    request.on("data", (chunk: Buffer) => {
+      const { id } = JSON.parse(chunk.toString()) as { readonly id: string }
+      response.end(`${JSON.stringify({ _tag: "Exit", requestId: id, exit })}\n`)
+    })
+  })
+
 const unreachable: ReadonlyArray<readonly [string, UnreachableReason, RegExp, () => Server]> = [
   ["that closes the connection", "cut", /ended before the answer/, onConnection((client) => client.destroy())],
   ["that speaks no HTTP", "foreign", /no mc-proxy/, reading((client) => client.end("SSH-2.0-OpenSSH_9.9\r\n"))],
@@ -154,6 +163,7 @@ const unreachable: ReadonlyArray<readonly [string, UnreachableReason, RegExp, ()
     /no mc-proxy/,
     () => createHttpServer((_, response) => response.writeHead(404).end())
   ],
+  ["of another version", "foreign", /another version/, answering({ _tag: "Success", value: { version: 2 } })],
   ["that answers nothing", "foreign", /no mc-proxy/, () => createHttpServer((_, response) => response.end())]
 ]
 
