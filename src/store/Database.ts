@@ -1,17 +1,18 @@
 /**
  * The state in SQL: how it is read, and how a change is committed.
  *
- * A commit is one transaction: once it is answered it is on the disk, and one that failed has changed nothing, unless
- * the disk itself failed (`WriteFailed.certain`). Who opens the database, and in which thread, is not known here.
+ * A commit is one transaction: once it is answered it is on the disk, and one that failed has changed nothing, or says
+ * that it may have (`WriteFailed.certain`). Who opens the database, and in which thread, is not known here.
  */
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { DateTime, Effect, Result } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import { diff, EMPTY, type Change, type Edit, type ListenerSettings, type State } from "../snapshot/Change.ts"
 import type { Route, Snapshot } from "../snapshot/Snapshot.ts"
-import { DatabaseError, SQLITE_IOERR, sqliteProblem } from "./DatabaseError.ts"
+import { DatabaseError } from "./DatabaseError.ts"
 import { readState, type Row } from "./Rows.ts"
 import { Conflict, WriteFailed } from "./Store.ts"
+import * as Transaction from "./Transaction.ts"
 
 /** What SQL runs on. */
 export type Database = SqliteClient.SqliteClient | SqlClient.SqlClient
@@ -34,8 +35,8 @@ export const load = Effect.fn("Database.load")(function* (): Effect.fn.Return<St
     policies: sql<Row>`SELECT * FROM l7_policies ORDER BY route_id, position`,
     rules: sql<Row>`SELECT * FROM firewall_rules ORDER BY id`
   }).pipe(
-    sql.withTransaction,
-    Effect.mapError(({ reason }) => DatabaseError.of(config.filename, sqliteProblem(reason.cause).message))
+    Transaction.read,
+    Effect.mapError(({ problem }) => DatabaseError.of(config.filename, problem))
   )
   const revision = meta[0]?.["revision"]
   if (typeof revision !== "number") return yield* DatabaseError.of(config.filename, NO_META)
@@ -47,55 +48,43 @@ export const load = Effect.fn("Database.load")(function* (): Effect.fn.Return<St
 const NO_META = "has no row in its table meta, which mc-proxy never removes; restore a snapshot"
 
 /** Makes `changes` on top of `expected`, each a revision of its own, and answers the last. */
-export const commit = (expected: number, changes: ReadonlyArray<Change>) =>
-  transaction(
-    Effect.gen(function* () {
-      // A write first: it waits for the lock, and what it reads is the newest.
-      const revision = yield* advance(changes.length)
-      const actual = revision - changes.length
-      if (actual !== expected) return yield* new Conflict({ expected, actual })
-      yield* Effect.forEach(changes.flat(), write, { discard: true })
-      return revision
-    })
-  )
+export const commit = Effect.fnUntraced(
+  function* (expected: number, changes: ReadonlyArray<Change>) {
+    const revision = yield* advance(changes.length)
+    const actual = revision - changes.length
+    if (actual !== expected) return yield* new Conflict({ expected, actual })
+    yield* Effect.forEach(changes.flat(), write, { discard: true })
+    return revision
+  },
+  (effect) => Effect.catchTag(Transaction.write(effect), "TransactionFailed", writeFailed),
+  Effect.uninterruptible
+)
 
 /** Fills a database that was never filled, and marks it so. */
-export const seed = (state: State) =>
-  transaction<number, never>(
-    Effect.gen(function* () {
-      const sql = yield* SqlClient.SqlClient
-      const revision = yield* advance(1)
-      const now = yield* DateTime.now
-      yield* sql`UPDATE meta SET seeded_at = ${DateTime.formatIso(now)}`
-      yield* Effect.forEach(diff(EMPTY, state), write, { discard: true })
-      return revision
-    })
-  )
+export const seed = Effect.fnUntraced(
+  function* (state: State) {
+    const sql = yield* SqlClient.SqlClient
+    const revision = yield* advance(1)
+    const now = yield* DateTime.now
+    yield* sql`UPDATE meta SET seeded_at = ${DateTime.formatIso(now)}`
+    yield* Effect.forEach(diff(EMPTY, state), write, { discard: true })
+    return revision
+  },
+  (effect) => Effect.catchTag(Transaction.write(effect), "TransactionFailed", writeFailed),
+  Effect.uninterruptible
+)
 
 const advance = Effect.fnUntraced(function* (revisions: number) {
   const sql = yield* SqlClient.SqlClient
   const rows = yield* sql<{ readonly revision: number }>`UPDATE meta SET revision = revision + ${revisions}
     RETURNING revision`
-  return rows[0]?.revision ?? (yield* Effect.die(new Error(NO_META)))
+  return rows[0]?.revision ?? (yield* new Transaction.TransactionFailed({ problem: NO_META, certain: true }))
 })
 
-/** Runs to its end, or is undone. */
-const transaction = Effect.fnUntraced(function* <A, E extends Conflict>(
-  effect: Effect.Effect<A, E | SqlError.SqlError, SqlClient.SqlClient>
-): Effect.fn.Return<A, E | WriteFailed, Database> {
-  const { config } = yield* SqliteClient.SqliteClient
-  const sql = yield* SqlClient.SqlClient
-  return yield* sql.withTransaction(effect).pipe(
-    Effect.catchIf(isSqlError, ({ reason }) => {
-      const { code, message } = sqliteProblem(reason.cause)
-      const failed = new WriteFailed({ problem: `${config.filename}: ${message}`, certain: code !== SQLITE_IOERR })
-      // A COMMIT that fails can leave its transaction open; where none is, this fails and says nothing new.
-      return Effect.andThen(Effect.ignore(sql`ROLLBACK`), failed)
-    })
+const writeFailed = ({ certain, problem }: Transaction.TransactionFailed) =>
+  Effect.flatMap(SqliteClient.SqliteClient, ({ config }) =>
+    Effect.fail(new WriteFailed({ problem: `${config.filename}: ${problem}`, certain }))
   )
-}, Effect.uninterruptible)
-
-const isSqlError = (error: Conflict | SqlError.SqlError): error is SqlError.SqlError => error._tag === "SqlError"
 
 const write = (edit: Edit): Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> => {
   switch (edit._tag) {

@@ -41,16 +41,28 @@ const decodeSqliteCause = Schema.decodeUnknownOption(Schema.Struct({ errcode: Sc
 /** An extended result code has the primary one in its lowest byte. */
 const PRIMARY_CODE_MASK = 0xff
 
-export const SQLITE_IOERR = 10
+/** SQLite's primary result codes, as far as they are told apart. */
+export const SQLITE_BUSY = 5
+const SQLITE_LOCKED = 6
+export const SQLITE_READONLY = 8
+const SQLITE_IOERR = 10
+export const SQLITE_CORRUPT = 11
+export const SQLITE_FULL = 13
+const SQLITE_CANTOPEN = 14
+export const SQLITE_CONSTRAINT = 19
+const SQLITE_NOTADB = 26
 
-/** By SQLite's primary result codes. */
+const LOCKED = "is locked by another program; end that one, or wait for it"
+
 const PROBLEMS: Readonly<Record<number, string>> = {
-  5: "is locked by another program; end that one, or wait for it",
-  6: "is locked by another program; end that one, or wait for it",
-  8: "is read-only; let the user that runs mc-proxy write the file and its folder",
+  [SQLITE_BUSY]: LOCKED,
+  [SQLITE_LOCKED]: LOCKED,
+  [SQLITE_READONLY]: "is read-only; let the user that runs mc-proxy write the file and its folder",
   [SQLITE_IOERR]: "cannot be read or written (disk I/O error); check the disk and its file size limits",
-  11: "is corrupt, and was left as it is; restore a snapshot in its place, or move it away to start anew from the config file",
-  13: "cannot grow, because the disk is full; make room",
-  14: "cannot be opened; let the user that runs mc-proxy read and write the file and its folder",
-  26: "is no SQLite database, or a corrupt one, and was left as it is; restore a snapshot in its place, or move it away to start anew from the config file"
+  [SQLITE_CORRUPT]:
+    "is corrupt, and was left as it is; restore a snapshot in its place, or move it away to start anew from the config file",
+  [SQLITE_FULL]: "cannot grow, because the disk is full; make room",
+  [SQLITE_CANTOPEN]: "cannot be opened; let the user that runs mc-proxy read and write the file and its folder",
+  [SQLITE_NOTADB]:
+    "is no SQLite database, or a corrupt one, and was left as it is; restore a snapshot in its place, or move it away to start anew from the config file"
 }

@@ -11,7 +11,7 @@ import { SqlClient, type SqlError } from "effect/sql"
 import { DatabaseSync } from "node:sqlite"
 import { PRIVATE_FILE_MODE } from "./PrivateFile.ts"
 import type { Database } from "./Database.ts"
-import { DatabaseError, DatabaseInUse, sqliteProblem } from "./DatabaseError.ts"
+import { DatabaseError, DatabaseInUse, SQLITE_BUSY, SQLITE_CORRUPT, sqliteProblem } from "./DatabaseError.ts"
 import { APPLICATION_ID, migrate, MIGRATIONS_TABLE, SCHEMA_VERSION } from "./Migrations.ts"
 
 /**
@@ -53,7 +53,6 @@ const lockError = (error: unknown, file: string, lockFile: string): DatabaseErro
 
 /** Two that ask at the same time hinder each other for some microseconds. */
 const LOCK_TIMEOUT_MS = 200
-const SQLITE_BUSY = 5
 
 /** Opens a claimed database, checks it, and brings its schema up to date. */
 export const layer = (file: string): Layer.Layer<Database, DatabaseError> =>
@@ -127,7 +126,8 @@ const connect = (file: string, options: { readonly readonly?: boolean }) =>
 const inspect = (file: string, client: SqliteClient.SqliteClient) =>
   Effect.gen(function* () {
     const [damage] = yield* client<{ readonly quick_check: string }>`PRAGMA quick_check(1)`
-    if (damage?.quick_check !== "ok") return yield* DatabaseError.of(file, sqliteProblem({ errcode: 11 }).message)
+    if (damage?.quick_check !== "ok")
+      return yield* DatabaseError.of(file, sqliteProblem({ errcode: SQLITE_CORRUPT }).message)
     const tables = yield* client<{ readonly name: string }>`SELECT name FROM sqlite_schema`
     if (tables.length === 0) return 0
     const [application] = yield* client<{ readonly application_id: number }>`PRAGMA application_id`

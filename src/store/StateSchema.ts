@@ -38,7 +38,7 @@ const BackendAddr = Schema.String.check(
 
 const HostnameText = Schema.String.check(canonical(parseHostname))
 
-const HostnameSchema = HostnameText.pipe(Schema.brand("mc-proxy/Hostname"))
+export const HostnameSchema = HostnameText.pipe(Schema.brand("mc-proxy/Hostname"))
 
 const HostnameOrNone = Schema.Union([Schema.Literal(""), HostnameText])
 
