@@ -16,12 +16,15 @@ export interface SeedingOptions<E, R> {
   readonly onStored: (state: State) => Effect.Effect<void, E, R>
 }
 
-/** Fills a database that was never filled. */
+/** Fills a database that was never filled; answers what it holds then. */
 export const seedIfNew = Effect.fn("Seeding.seedIfNew")(function* <E, R>(options: SeedingOptions<E, R>) {
   const { seeded, snapshot } = yield* Database.load()
-  if (seeded) return yield* options.onStored(snapshot)
+  if (seeded) {
+    yield* options.onStored(snapshot)
+    return snapshot
+  }
   yield* options.beforeSeeding
-  yield* Database.seed(options.seed)
+  return { ...options.seed, revision: yield* Database.seed(options.seed) }
 })
 
 /** What a proxy would serve from the database at `file`, whoever has it open; `undefined` when it was never filled. */

@@ -1,8 +1,8 @@
 /**
- * Schemas of the state and its changes: canonical values alone, and the rules between the fields of one item.
+ * Schemas of what the state is made of: canonical values alone, and the rules between the fields of one item.
  *
- * For what comes from outside the program's own memory, a database or another thread. A failure's message is the end
- * of a sentence that begins with the offending value.
+ * For what comes from outside the program's own memory, above all a database, which another program may have written.
+ * A failure's message is the end of a sentence that begins with the offending value.
  */
 import { isAbsolute } from "node:path"
 import { Result, Schema } from "effect"
@@ -10,7 +10,7 @@ import { CONNECTIONS_MAX } from "../config/Keys.ts"
 import { HEADER_NAME } from "../config/Listeners.ts"
 import { showText } from "../config/Printable.ts"
 import { policyValue } from "../config/Value.ts"
-import type { Change, Edit, ListenerSettings, State } from "../snapshot/Change.ts"
+import type { ListenerSettings } from "../snapshot/Change.ts"
 import {
   formatBackendAddress,
   formatListenAddress,
@@ -19,7 +19,7 @@ import {
 } from "../snapshot/Endpoint.ts"
 import { formatCidr, parseFirewallRule, parseIpOrCidr, type FirewallRule } from "../snapshot/FirewallRule.ts"
 import { parseHostname } from "../snapshot/Hostname.ts"
-import type { L4Route, L7Policy, L7Route, Listener, Route, Snapshot } from "../snapshot/Snapshot.ts"
+import type { L4Route, L7Policy, L7Route, Route } from "../snapshot/Snapshot.ts"
 
 /** Text that `parse` gives back as it is. */
 const canonical = (parse: (text: string) => Result.Result<string, string>) =>
@@ -102,35 +102,11 @@ export const L7RouteSchema: Schema.Codec<L7Route, unknown> = Schema.Struct({
 
 export const RouteSchema: Schema.Codec<Route, unknown> = Schema.Union([L4RouteSchema, L7RouteSchema])
 
-const SETTINGS = {
+export const ListenerSettingsSchema: Schema.Codec<ListenerSettings> = Schema.Struct({
   addr: ListenAddr,
   proxyProtocol: Schema.Boolean,
   trustedProxies: Schema.Array(IpOrCidr),
   maxConnections: Schema.Int.check(
     Schema.isBetween({ minimum: 0, maximum: CONNECTIONS_MAX }, { message: `is not 0 to ${CONNECTIONS_MAX}` })
   )
-}
-
-export const ListenerSettingsSchema: Schema.Codec<ListenerSettings> = Schema.Struct(SETTINGS)
-
-export const ListenerSchema: Schema.Codec<Listener, unknown> = Schema.Struct({
-  ...SETTINGS,
-  routes: Schema.Array(RouteSchema)
 })
-
-const STATE = { listeners: Schema.Array(ListenerSchema), firewallRules: Schema.Array(FirewallRuleSchema) }
-
-export const StateSchema: Schema.Codec<State, unknown> = Schema.Struct(STATE)
-
-export const SnapshotSchema: Schema.Codec<Snapshot, unknown> = Schema.Struct({ revision: Schema.Int, ...STATE })
-
-const EditSchema: Schema.Codec<Edit, unknown> = Schema.Union([
-  Schema.TaggedStruct("PutListener", { listener: ListenerSettingsSchema }),
-  Schema.TaggedStruct("RemoveListener", { addr: ListenAddr }),
-  Schema.TaggedStruct("PutRoute", { listener: ListenAddr, route: RouteSchema }),
-  Schema.TaggedStruct("RemoveRoute", { listener: ListenAddr, hostname: HostnameSchema }),
-  Schema.TaggedStruct("PutRules", { rules: Schema.Array(FirewallRuleSchema) }),
-  Schema.TaggedStruct("RemoveRules", { rules: Schema.Array(FirewallRuleSchema) })
-])
-
-export const ChangeSchema: Schema.Codec<Change, unknown> = Schema.Array(EditSchema)

@@ -4,6 +4,7 @@ import { spawn } from "node:child_process"
 import { connect, createServer, type AddressInfo } from "node:net"
 import { DatabaseSync } from "node:sqlite"
 import { fileURLToPath } from "node:url"
+import { Worker } from "node:worker_threads"
 import { EMPTY, type Change, type State } from "../../src/snapshot/Change.ts"
 import { readSeeded } from "../../src/store/Seeding.ts"
 import * as SqliteStore from "../../src/store/SqliteStore.ts"
@@ -140,6 +141,16 @@ describe("a store in SQLite", () => {
     )
   )
 
+  it.live("serves a thread that is not the main one, and lets it end", () =>
+    withFile((file) =>
+      Effect.gen(function* () {
+        yield* Effect.scoped(Layer.build(storeOn(file)))
+        assert.deepStrictEqual(yield* Effect.promise(() => commitInThread(file)), { revisions: [1, 2], code: 0 })
+        assert.strictEqual((yield* readSeeded(file))?.revision, 2)
+      })
+    )
+  )
+
   it.live("keeps every acknowledged commit of a process that is killed while it commits", () =>
     withFile((file) =>
       Effect.gen(function* () {
@@ -167,6 +178,18 @@ const echo = (text: string): Promise<string> =>
       client.setEncoding("utf8").once("error", reject)
       client.once("data", (answer: string) => server.close(() => resolve(answer)))
     })
+  })
+
+/** What `OtherThread.ts` tells, and how it ends. */
+const commitInThread = (file: string): Promise<{ readonly revisions: unknown; readonly code: number }> =>
+  new Promise((resolve, reject) => {
+    const thread = new Worker(new URL("OtherThread.ts", import.meta.url), { workerData: file })
+    let revisions: unknown
+    thread.once("message", (message: unknown) => {
+      revisions = message
+    })
+    thread.once("error", reject)
+    thread.once("exit", (code) => resolve({ revisions, code }))
   })
 
 /** Kills it once so many commits are acknowledged; the revision of the last that was. */
