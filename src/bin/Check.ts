@@ -38,7 +38,7 @@ export const check = Effect.fn("check")(function* (file: string) {
     return yield* Effect.fail({ message: reports.map(({ message }) => message).join("\n") })
   }
   for (const warning of unservedSections(config)) yield* Console.error(`warning: ${warning}`)
-  yield* checkOpenFiles((state ?? config).listeners.length)
+  yield* checkOpenFiles
   yield* Console.log(`${file}: ok (${describe(stateOf(config))})`)
   if (state !== undefined) yield* Console.log(`${config.database.path}: ok (${describe(state)})`)
 })

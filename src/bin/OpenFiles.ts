@@ -3,20 +3,20 @@ import { Data, Effect } from "effect"
 import { openFilesMax } from "../net/node/OpenFiles.ts"
 
 /**
- * Descriptors kept for everything but clients and backends: Node itself has about 25 open, and a database, logs, an
- * admin socket with its callers, a metrics endpoint, listeners and files being read have to go on at full load.
+ * Descriptors kept for everything but listeners, clients and backends, which has to go on at full load: 25 that Node
+ * itself has open, 5 for each of two threads, 5 for the database and its copies, 65 for the admin socket and as many
+ * callers as it takes, and the rest for logs, a metrics endpoint and files being read.
  */
-const RESERVED_DESCRIPTORS = 64
+const RESERVED_DESCRIPTORS = 128
 
-/** Each listener is a descriptor beside those of its connections. */
-export const socketsMax = (listeners: number): number => openFilesMax() - RESERVED_DESCRIPTORS - listeners
+export const socketsMax = (): number => openFilesMax() - RESERVED_DESCRIPTORS
 
 /** Ten connections at once: with fewer there is no point in starting. */
 const SOCKETS_MIN = 20
 
 /** Fails where the limit is too low to work with. */
-export const checkOpenFiles = Effect.fnUntraced(function* (listeners: number) {
-  const missing = SOCKETS_MIN - socketsMax(listeners)
+export const checkOpenFiles = Effect.gen(function* () {
+  const missing = SOCKETS_MIN - socketsMax()
   if (missing > 0) {
     const limit = openFilesMax()
     return yield* new TooFewDescriptors({

@@ -18,7 +18,6 @@ import { Connections } from "../server/Connections.ts"
 import { DataPlane } from "../server/DataPlane.ts"
 import * as Server from "../server/Server.ts"
 import { Signals } from "../server/Signals.ts"
-import { readSeeded } from "../store/Seeding.ts"
 import { checkOpenFiles, socketsMax } from "./OpenFiles.ts"
 import { layerStore } from "./StoredState.ts"
 
@@ -34,32 +33,31 @@ export const serve = Effect.fn("serve")(function* <E, R>(
   config: Config,
   onReady: (bound: ReadonlyMap<string, SocketAddress>) => Effect.Effect<void, E, R>
 ) {
-  const { listeners } = (yield* readSeeded(config.database.path)) ?? config
-  yield* checkOpenFiles(listeners.length)
+  yield* checkOpenFiles
   const { shutdownTimeoutMs } = config.proxy
   const running = Effect.gen(function* () {
     for (const warning of [...config.warnings, ...unservedSections(config)]) yield* Effect.logWarning(warning)
     yield* Server.run({ shutdownTimeoutMs, onReady })
   })
-  yield* Effect.provide(running, Layer.provideMerge(layerProxy(file, config, listeners.length), layerLog(config)))
+  yield* Effect.provide(running, Layer.provideMerge(layerProxy(file, config), layerLog(config)))
 })
 
 const layerLog = ({ log }: Config) => Log.layer(log).pipe(Layer.provideMerge(LogSink.layer(log.format)))
 
 /** Everything the proxy runs on; what it opens is closed in the opposite order. */
-const layerProxy = (file: string, config: Config, listeners: number) =>
+const layerProxy = (file: string, config: Config) =>
   DataPlane.layer.pipe(
     Layer.provideMerge(Connections.layer),
-    Layer.provideMerge(layerPipeline(config, listeners)),
+    Layer.provideMerge(layerPipeline(config)),
     Layer.provideMerge(Layer.mergeAll(Counters.layer, Signals.layer, layerStore(file, config)))
   )
 
 /** What the pipeline's stages ask for. */
-const layerPipeline = ({ firewall, log, proxy }: Config, listeners: number) =>
+const layerPipeline = ({ firewall, log, proxy }: Config) =>
   Layer.mergeAll(
     Layer.succeed(Settings, proxy),
     ConnectionQuota.layer,
-    DescriptorBudget.layer(socketsMax(listeners)),
+    DescriptorBudget.layer(socketsMax()),
     GeoIp.layer(firewall.geoipDb),
     RateLimiter.layer({ limit: firewall.rateLimit, windowMs: firewall.rateWindowMs }),
     log.access ? AccessLog.layer(log.format) : AccessLog.layerNoop,

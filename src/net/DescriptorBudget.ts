@@ -9,26 +9,32 @@ import { Context, Layer } from "effect"
 export class DescriptorBudget extends Context.Service<
   DescriptorBudget,
   {
-    /** The most sockets of clients and backends together. */
+    /** The most sockets of listeners, clients and backends together. */
     readonly socketsMax: number
     /** A place for a client that has just been accepted; `undefined` when the budget is used up. */
     take(): ClientPlace | undefined
+    /** A place for a socket that dials no backend, such as a listener's; `undefined` when the budget is used up. */
+    reserve(): Place | undefined
   }
 >()("mc-proxy/net/DescriptorBudget") {
   static readonly layer = (socketsMax: number): Layer.Layer<DescriptorBudget> =>
     Layer.sync(DescriptorBudget, () => new Budget(socketsMax))
 }
 
+/** One socket's share of the budget. */
+export interface Place {
+  /** The socket is closed. */
+  release(): void
+}
+
 /** A client's share of the budget: its own socket, and those dialled for it. */
-export interface ClientPlace {
+export interface ClientPlace extends Place {
   /**
    * Counts one more backend socket; false when there is none left. That meets a second one at once, which takes nothing
    * that is kept for others, and with more clients waiting than sockets are kept for, a first one too.
    */
   takeBackend(): boolean
   releaseBackend(): void
-  /** The client's socket is closed. */
-  release(): void
 }
 
 /**
@@ -74,6 +80,12 @@ class Budget {
         if (backends === 0) this.#waiting--
       }
     }
+  }
+
+  reserve(): Place | undefined {
+    if (this.#open + 1 + this.#kept(this.#waiting) > this.socketsMax) return undefined
+    this.#open++
+    return { release: () => void this.#open-- }
   }
 
   #kept(waiting: number): number {

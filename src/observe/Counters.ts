@@ -2,8 +2,9 @@
  * What the data plane counts: plain numbers that it adds to, and that a metrics endpoint reads when it is scraped.
  *
  * Those who count hold the object of their listener or backend, so that adding is one addition. Nothing here is reset;
- * a series goes when it is forgotten, which is for whoever removes the listener or the backend to do. What a forgotten
- * listener has blocked stays in the firewall's totals, which have no listener and must not go down.
+ * a listener's series goes when it is forgotten, which is for whoever removes the listener to do, and a backend's with
+ * the last route that names it. What a forgotten listener has blocked stays in the firewall's totals, which have no
+ * listener and must not go down.
  */
 import { Context, Layer } from "effect"
 import { OUTCOMES, type Outcome } from "../pipeline/Outcome.ts"
@@ -13,12 +14,12 @@ export class Counters extends Context.Service<
   {
     /** The counters of a listener; the same object for the same address until that is forgotten. */
     listener(addr: string): ListenerCounters
-    /** The dials of a backend; the same object for the same address until that is forgotten. */
-    backend(addr: string): DialHistogram
+    /** One more route names the backend: its dials, the same object for as long as any route does. */
+    retainBackend(addr: string): DialHistogram
+    /** One route less does. */
+    releaseBackend(addr: string): void
     /** Ends the listener's series. Connections that still drain go on counting on the object they hold. */
     forgetListener(addr: string): void
-    /** Ends the backend's series. */
-    forgetBackend(addr: string): void
     readonly listeners: ReadonlyMap<string, ListenerCounters>
     readonly backends: ReadonlyMap<string, DialHistogram>
     /** Connections the firewall has blocked since the start, by reason. */
@@ -76,6 +77,8 @@ const zeroOutcomes = (): Record<Outcome, number> => {
 const makeCounters = (): Counters["Service"] => {
   const listeners = new Map<string, ListenerCounters>()
   const backends = new Map<string, DialHistogram>()
+  /** How many routes name each backend. */
+  const routesOf = new Map<string, number>()
   /** Forgotten listeners: those with connections still, and what the others have blocked. */
   const draining = new Set<ListenerCounters>()
   const gone = { ip: 0, cidr: 0, country: 0, rate_limit: 0 }
@@ -90,7 +93,19 @@ const makeCounters = (): Counters["Service"] => {
 
   return Counters.of({
     listener: (addr) => getOrCreate(listeners, addr, ListenerCounters),
-    backend: (addr) => getOrCreate(backends, addr, DialHistogram),
+    retainBackend(addr) {
+      routesOf.set(addr, (routesOf.get(addr) ?? 0) + 1)
+      return getOrCreate(backends, addr, DialHistogram)
+    },
+    releaseBackend(addr) {
+      const routes = (routesOf.get(addr) ?? 0) - 1
+      if (routes > 0) {
+        routesOf.set(addr, routes)
+      } else {
+        routesOf.delete(addr)
+        backends.delete(addr)
+      }
+    },
     forgetListener(addr) {
       const counters = listeners.get(addr)
       if (counters === undefined) return
@@ -98,7 +113,6 @@ const makeCounters = (): Counters["Service"] => {
       draining.add(counters)
       settleDrained()
     },
-    forgetBackend: (addr) => void backends.delete(addr),
     listeners,
     backends,
     firewallBlocked() {

@@ -19,7 +19,7 @@ export type AdmitRefusal = Refusal<"blocked_ip" | "blocked_cidr" | "blocked_coun
 /** A blocked client spends no quota, and neither does a load balancer's probe. */
 export const admit = Effect.fnUntraced(function* (
   identified: Identified,
-  live: LiveConnection,
+  live: Pick<LiveConnection, "known">,
   firewall: Firewall
 ): Effect.fn.Return<Admitted, AdmitRefusal, GeoIp | RateLimiter> {
   const { ip } = identified.client

@@ -1,5 +1,5 @@
 /**
- * The life of a connection: accept → identify → admit → peek → route → relay.
+ * The life of a connection: accept → identify → admit → peek → route → relay or terminate.
  *
  * Each stage takes the typed value of the one before, so that the compiler refuses a pipeline that routes before the
  * firewall. A stage that refuses fails with the outcome as its tag. `serve` cannot fail: whatever happens, it ends with
@@ -25,6 +25,7 @@ import { peek, type HelloRefusal } from "./Peek.ts"
 import { relay, type RelayRefusal } from "./Relay.ts"
 import { route, type Routed, type RouteRefusal } from "./Route.ts"
 import { Settings } from "./Settings.ts"
+import { terminate, type TerminateRefusal } from "./Terminate.ts"
 
 /** What a data plane must have to run connections. */
 export type PipelineServices =
@@ -43,11 +44,19 @@ const run = (live: LiveConnection, counters: ListenerCounters, grounds: Grounds)
     live.runBy(fiber)
     return decide(live, grounds)
   }).pipe(
-    Effect.flatMap(([routed, place]) => relay(routed, live, place)),
+    Effect.flatMap(([routed, place]) => carry(routed, live, place)),
     Effect.scoped,
     Effect.onExit((exit) => conclude(live, counters, endingOf(exit))),
     Effect.exit
   )
+
+/** The last stage, by the route's mode. */
+const carry = (
+  routed: Routed,
+  live: LiveConnection,
+  place: ClientPlace
+): Effect.Effect<RelayEnd, RelayRefusal | TerminateRefusal, Dialer | Network | Settings | Scope.Scope> =>
+  routed.route.route.mode === "l4" ? relay(routed, live, place) : terminate
 
 /** The stages that decide. What they decide by is let go when they are done; a relay may last for days. */
 const decide = Effect.fnUntraced(function* (
@@ -89,7 +98,7 @@ type DecisionRefusal = AcceptRefusal | IdentifyRefusal | AdmitRefusal | HelloRef
 type DecisionServices = Settings | ConnectionQuota | DescriptorBudget | GeoIp | RateLimiter | Scope.Scope
 
 /** What an exit says of how the connection ended. A defect is ours, and so is an interruption that gave no reason. */
-const endingOf = (exit: Exit.Exit<RelayEnd, DecisionRefusal | RelayRefusal>): Ending => {
+const endingOf = (exit: Exit.Exit<RelayEnd, DecisionRefusal | RelayRefusal | TerminateRefusal>): Ending => {
   if (Exit.isSuccess(exit)) return { outcome: exit.value }
   if (Cause.hasDies(exit.cause)) return { outcome: "internal", defect: exit.cause }
   const refusal = Option.getOrUndefined(Cause.findErrorOption(exit.cause))

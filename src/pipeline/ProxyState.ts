@@ -1,14 +1,16 @@
 /**
- * What a data plane decides by: a snapshot, compiled. Immutable; a connection takes the one of its accept and keeps
- * only its route once that is found.
+ * What a data plane decides by: the state, compiled. Immutable; a connection takes the one of its accept and keeps only
+ * its route once that is found.
  */
-import { Result } from "effect"
+import { Effect, Result } from "effect"
 import { Firewall } from "../firewall/Firewall.ts"
 import { PrefixTrie } from "../firewall/PrefixTrie.ts"
 import type { Counters, ListenerCounters } from "../observe/Counters.ts"
-import { compileRoutes, type RouteTable } from "../routing/RouteTable.ts"
-import { parseIpOrCidr } from "../snapshot/FirewallRule.ts"
-import type { Listener, Snapshot } from "../snapshot/Snapshot.ts"
+import { compileRoute, type CompiledRoute, type RouteTable } from "../routing/RouteTable.ts"
+import { ruleKey, type Change, type Edit, type ListenerSettings } from "../snapshot/Change.ts"
+import { parseIpOrCidr, type FirewallRule } from "../snapshot/FirewallRule.ts"
+import type { Hostname } from "../snapshot/Hostname.ts"
+import type { Route } from "../snapshot/Snapshot.ts"
 
 export interface ProxyState {
   readonly revision: number
@@ -18,27 +20,178 @@ export interface ProxyState {
 }
 
 export interface ListenerState {
-  readonly listener: Listener
+  readonly listener: ListenerSettings
   /** Who may send a PROXY header; empty: anyone. */
   readonly trusted: PrefixTrie<true>
   readonly routes: RouteTable
   readonly counters: ListenerCounters
 }
 
-export const compile = (snapshot: Snapshot, counters: Counters["Service"]): ProxyState => ({
-  revision: snapshot.revision,
-  firewall: Firewall.compile(snapshot.firewallRules),
-  listeners: new Map(
-    snapshot.listeners.map((listener) => [
-      listener.addr,
-      {
-        listener,
-        trusted: PrefixTrie.from(
-          listener.trustedProxies.map((text) => [Result.getOrThrow(parseIpOrCidr(text)), true] as const)
-        ),
-        routes: compileRoutes(listener.routes, counters),
-        counters: counters.listener(listener.addr)
-      }
-    ])
-  )
+/** Before the first revision. Nobody is connected under it. */
+export const NOTHING: ProxyState = { revision: 0, firewall: Firewall.empty, listeners: new Map() }
+
+/** A state that is ready to be put in force. */
+export interface Applied {
+  readonly state: ProxyState
+  /** Ends the series that only the state before has; to be done when that is not in force any more. */
+  readonly forgetSeries: () => void
+}
+
+/**
+ * `state` after `change`, which must be right for it. Connections are served meanwhile: a long change is applied a slice
+ * at a time, and nothing of it shows before the whole is there.
+ */
+export const apply = Effect.fnUntraced(function* (
+  state: ProxyState,
+  revision: number,
+  change: Change,
+  counters: Counters["Service"]
+): Effect.fn.Return<Applied> {
+  const draft = new Draft(state, counters)
+  let work = 0
+  for (const done of draft.applyAll(change)) {
+    work += done
+    if (work < WORK_A_SLICE) continue
+    work = 0
+    yield* Effect.yieldNow
+  }
+  return { state: { revision, firewall: draft.firewall, listeners: draft.listeners }, forgetSeries: draft.forgetSeries }
 })
+
+/** One is a rule added to a hundred thousand others, which takes some microseconds; a slice takes a few milliseconds. */
+const WORK_A_SLICE = 500
+
+/** So many routes are copied, or let go, in the time of one rule. */
+const ROUTES_A_RULE = 100
+
+/** The next state while it is made. What the state before has is copied where it is written to, and not before. */
+class Draft {
+  firewall: Firewall
+  listeners: ReadonlyMap<string, ListenerState>
+  readonly #before: ProxyState
+  readonly #counters: Counters["Service"]
+  #written: Map<string, ListenerState> | undefined
+  /** The tables that are this draft's own. */
+  readonly #tables = new Map<string, Map<Hostname, CompiledRoute>>()
+  readonly #removed = new Set<string>()
+  /** Each once for every route that named it. */
+  readonly #released: Array<string> = []
+
+  constructor(before: ProxyState, counters: Counters["Service"]) {
+    this.#before = before
+    this.firewall = before.firewall
+    this.listeners = before.listeners
+    this.#counters = counters
+  }
+
+  /** Applies piece by piece, and tells of each how much work it was. */
+  *applyAll(change: Change): Generator<number> {
+    const isFirst = this.#before === NOTHING
+    if (isFirst) this.firewall = compileRules(change)
+    for (const edit of change) {
+      if (!isRules(edit)) yield this.#apply(edit)
+      else if (!isFirst) yield* this.#applyRules(edit)
+    }
+  }
+
+  readonly forgetSeries = (): void => {
+    for (const backend of this.#released) this.#counters.releaseBackend(backend)
+    for (const addr of this.#removed) if (!this.listeners.has(addr)) this.#counters.forgetListener(addr)
+  };
+
+  *#applyRules({ _tag, rules }: RulesEdit): Generator<number> {
+    for (const rule of rules) {
+      this.firewall = _tag === "PutRules" ? this.firewall.add(rule) : this.firewall.remove(rule)
+      yield 1
+    }
+  }
+
+  #apply(edit: Exclude<Edit, RulesEdit>): number {
+    switch (edit._tag) {
+      case "PutListener":
+        return this.#putListener(edit.listener)
+      case "RemoveListener":
+        return this.#removeListener(edit.addr)
+      case "PutRoute":
+        return this.#putRoute(edit.listener, edit.route)
+      case "RemoveRoute":
+        return this.#removeRoute(edit.listener, edit.hostname)
+    }
+  }
+
+  #putListener(listener: ListenerSettings): number {
+    const { addr, trustedProxies } = listener
+    const trusted = trustedProxies.map((text) => [Result.getOrThrow(parseIpOrCidr(text)), true] as const)
+    this.#write(addr, {
+      listener,
+      trusted: PrefixTrie.from(trusted),
+      routes: this.listeners.get(addr)?.routes ?? new Map(),
+      counters: this.#counters.listener(addr)
+    })
+    return 1 + trusted.length
+  }
+
+  #removeListener(addr: string): number {
+    const listener = this.listeners.get(addr)
+    if (listener === undefined) return 1
+    for (const { route } of listener.routes.values()) this.#released.push(route.backend)
+    this.#ownListeners().delete(addr)
+    this.#tables.delete(addr)
+    this.#removed.add(addr)
+    return 1 + listener.routes.size / ROUTES_A_RULE
+  }
+
+  #putRoute(addr: string, route: Route): number {
+    const listener = this.listeners.get(addr)
+    if (listener === undefined) throw new Error(`A route was published for ${addr}, which is no listener.`)
+    const [table, work] = this.#ownTable(listener)
+    const replaced = table.get(route.hostname)
+    table.set(route.hostname, compileRoute(route, this.#counters))
+    if (replaced !== undefined) this.#released.push(replaced.route.backend)
+    return 1 + work
+  }
+
+  #removeRoute(addr: string, hostname: Hostname): number {
+    const listener = this.listeners.get(addr)
+    const removed = listener?.routes.get(hostname)
+    if (listener === undefined || removed === undefined) return 1
+    const [table, work] = this.#ownTable(listener)
+    table.delete(hostname)
+    this.#released.push(removed.route.backend)
+    return 1 + work
+  }
+
+  /** A table to write to, and the work of making it. */
+  #ownTable(listener: ListenerState): readonly [Map<Hostname, CompiledRoute>, number] {
+    const { addr } = listener.listener
+    const own = this.#tables.get(addr)
+    if (own !== undefined) return [own, 0]
+    const copy = new Map(listener.routes)
+    this.#tables.set(addr, copy)
+    this.#write(addr, { ...listener, routes: copy })
+    return [copy, copy.size / ROUTES_A_RULE]
+  }
+
+  #write(addr: string, listener: ListenerState): void {
+    this.#ownListeners().set(addr, listener)
+  }
+
+  #ownListeners(): Map<string, ListenerState> {
+    this.listeners = this.#written ??= new Map(this.listeners)
+    return this.#written
+  }
+}
+
+type RulesEdit = Extract<Edit, { readonly rules: unknown }>
+
+const isRules = (edit: Edit): edit is RulesEdit => edit._tag === "PutRules" || edit._tag === "RemoveRules"
+
+/** The firewall of a first revision, all at once: several times faster, and nobody is there to wait for it. */
+const compileRules = (change: Change): Firewall => {
+  const rules = new Map<string, FirewallRule>()
+  for (const edit of change) {
+    if (edit._tag === "PutRules") for (const rule of edit.rules) rules.set(ruleKey(rule), rule)
+    if (edit._tag === "RemoveRules") for (const rule of edit.rules) rules.delete(ruleKey(rule))
+  }
+  return Firewall.compile(rules.values())
+}

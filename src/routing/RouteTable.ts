@@ -17,11 +17,11 @@ export interface CompiledRoute {
 
 export type RouteTable = ReadonlyMap<Hostname, CompiledRoute>
 
-/** The routes of a published snapshot are valid; one that is not is a defect of whoever published it. */
-export const compileRoutes = (routes: ReadonlyArray<Route>, counters: Counters["Service"]): RouteTable =>
-  new Map(
-    routes.map((route) => {
-      const backend = Result.getOrThrow(parseBackendAddress(route.backend))
-      return [route.hostname, { route, backend, dials: counters.backend(route.backend), backendAlarm: new Alarm() }]
-    })
-  )
+/**
+ * Retains the backend's counters. The routes of a published change are valid; one that is not is a defect of whoever
+ * published it.
+ */
+export const compileRoute = (route: Route, counters: Counters["Service"]): CompiledRoute => {
+  const backend = Result.getOrThrow(parseBackendAddress(route.backend))
+  return { route, backend, dials: counters.retainBackend(route.backend), backendAlarm: new Alarm() }
+}

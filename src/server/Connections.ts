@@ -5,10 +5,13 @@
  * left are ended as `shutdown`. Draining, the admin API and the gauges read it.
  */
 import { Clock, Context, Deferred, Effect, Layer, Random } from "effect"
+import type { Scope } from "effect"
 import type { Connection } from "../net/Connection.ts"
 import { Network } from "../net/Network.ts"
 import { LiveConnection } from "../pipeline/LiveConnection.ts"
 import type { Outcome } from "../pipeline/Outcome.ts"
+import { ConnectionEvents, type Watcher } from "./ConnectionEvents.ts"
+import { isAmong, viewOf, type ConnectionFilter, type ConnectionView } from "./ConnectionView.ts"
 
 export class Connections extends Context.Service<
   Connections,
@@ -21,6 +24,14 @@ export class Connections extends Context.Service<
     /** In the order of their opening. */
     all(): Iterable<LiveConnection>
     readonly size: number
+    /** Accepted since the start. */
+    readonly openedTotal: number
+    /** Those that the filter lets pass, the newest first. However many there are, nobody else waits for it. */
+    list(filter: ConnectionFilter): Effect.Effect<ReadonlyArray<ConnectionView>>
+    /** Each connection as it opens and as it closes, those that are refused too, from now until the scope closes. */
+    readonly watch: Effect.Effect<Watcher, never, Scope.Scope>
+    /** Events that watchers were too slow for, since the start. */
+    readonly droppedEvents: number
     /** Ends every live connection with that outcome. */
     endAll(outcome: Outcome): void
     /** Completes when none is left. */
@@ -49,17 +60,31 @@ const make = Effect.gen(function* () {
   const run = (yield* Random.nextIntBetween(0, 36 ** 8 - 1)).toString(36).padStart(8, "0")
   const live = new Map<string, LiveConnection>()
   const waiting = new Set<Deferred.Deferred<void>>()
-  let count = 0
+  const events = new ConnectionEvents()
+  let openedTotal = 0
+
+  const list = Effect.fnUntraced(function* (filter: ConnectionFilter) {
+    const views: Array<ConnectionView> = []
+    const all = [...live.values()]
+    for (let looked = 0; looked < all.length && views.length < filter.limit; looked++) {
+      if (looked > 0 && looked % LISTED_A_SLICE === 0) yield* Effect.yieldNow
+      const connection = all[all.length - 1 - looked]!
+      if (isAmong(filter, connection) && live.has(connection.id)) views.push(viewOf(connection))
+    }
+    return views
+  })
 
   return Connections.of({
     add: (listener, socket) => {
-      const id = `${run}-${(++count).toString(36)}`
+      const id = `${run}-${(++openedTotal).toString(36)}`
       const connection = new LiveConnection(id, listener, socket, clock.currentTimeMillisUnsafe(), network.now())
       live.set(id, connection)
+      events.opened(connection)
       return connection
     },
-    remove: ({ id }) => {
-      live.delete(id)
+    remove: (connection) => {
+      live.delete(connection.id)
+      events.closed(connection, connection.settle("internal"))
       if (live.size > 0) return
       for (const none of waiting) Deferred.doneUnsafe(none, Effect.void)
       waiting.clear()
@@ -68,6 +93,14 @@ const make = Effect.gen(function* () {
     all: () => live.values(),
     get size() {
       return live.size
+    },
+    get openedTotal() {
+      return openedTotal
+    },
+    list,
+    watch: events.watch,
+    get droppedEvents() {
+      return events.lostTotal
     },
     endAll: (outcome) => {
       for (const connection of live.values()) connection.end(outcome)
@@ -80,3 +113,6 @@ const make = Effect.gen(function* () {
     })
   })
 })
+
+/** So many are told in a millisecond or two. */
+const LISTED_A_SLICE = 1024

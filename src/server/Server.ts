@@ -4,12 +4,13 @@
  * The layers it runs on are closed when it returns; everything it started is scoped to them.
  */
 import { Effect, Queue } from "effect"
-import { GeoIp } from "../firewall/GeoIp.ts"
 import { DescriptorBudget } from "../net/DescriptorBudget.ts"
-import { formatSocketAddress, type SocketAddress } from "../net/SocketAddress.ts"
+import type { SocketAddress } from "../net/SocketAddress.ts"
+import { diff, EMPTY } from "../snapshot/Change.ts"
 import { Store } from "../store/Store.ts"
 import { Connections } from "./Connections.ts"
 import { DataPlane } from "./DataPlane.ts"
+import { reload } from "./Reload.ts"
 import { Signals } from "./Signals.ts"
 
 /**
@@ -25,10 +26,8 @@ export const run = Effect.fn("Server.run")(function* <E, R>(options: {
   const budget = yield* DescriptorBudget
   const snapshot = yield* (yield* Store).load
 
-  yield* plane.publish(snapshot)
-  for (const [listener, bound] of plane.bound) {
-    yield* Effect.logInfo("listening").pipe(Effect.annotateLogs({ listener, address: formatSocketAddress(bound) }))
-  }
+  yield* plane.bind(snapshot.listeners.map(({ addr }) => addr))
+  yield* plane.publish(snapshot.revision, diff(EMPTY, snapshot))
   const routes = snapshot.listeners.reduce((count, listener) => count + listener.routes.length, 0)
   if (routes === 0) yield* Effect.logWarning("no routes: every connection will be refused as no_route")
   yield* Effect.logInfo("ready").pipe(
@@ -36,7 +35,7 @@ export const run = Effect.fn("Server.run")(function* <E, R>(options: {
   )
 
   yield* options.onReady(plane.bound)
-  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Queue.take(signals.reload), () => reload())))
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Queue.take(signals.reload), reloadAlways)))
   const served = Effect.flatMap(Queue.take(signals.stop), (signal) => drain(signal, options.shutdownTimeoutMs))
   const connections = yield* Connections
   yield* Effect.raceFirst(served, signals.defect).pipe(
@@ -59,12 +58,7 @@ const drain = Effect.fn("Server.drain")(function* (signal: string, timeoutMs: nu
   yield* Effect.logInfo("stopped").pipe(Effect.annotateLogs({ reset: left }))
 })
 
-/** Reads the files again that the operator may have replaced. A bad one is logged, and the old one kept. */
-const reload = Effect.fn("Server.reload")(
-  function* () {
-    const path = yield* (yield* GeoIp).reload
-    if (path === undefined) yield* Effect.logInfo("nothing to reload: no GeoIP database is configured")
-    else yield* Effect.logInfo("reloaded").pipe(Effect.annotateLogs({ path }))
-  },
-  Effect.catch((error) => Effect.logError("kept the old file", error))
+/** A defect of one time is not the end of all others. */
+const reloadAlways = Effect.catchDefect(reload, (defect) =>
+  Effect.logError("reloading met a defect of the proxy", defect)
 )

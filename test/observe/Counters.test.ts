@@ -41,23 +41,40 @@ it("puts a dial into the first bucket whose bound is not below it", () => {
   )
 })
 
-it.effect("counts an address in one place until it is forgotten", () =>
+it.effect("counts a listener in one place until it is forgotten", () =>
   Effect.gen(function* () {
     const counters = yield* Counters
     assert.strictEqual(counters.listener(":443"), counters.listener(":443"))
-    assert.strictEqual(counters.backend("a:1"), counters.backend("a:1"))
     counters.listener(":443").connectionsTotal = 3
-    counters.backend("a:1").observe(4)
     counters.listener(":8443")
     assert.deepStrictEqual([...counters.listeners.keys()], [":443", ":8443"])
-    assert.deepStrictEqual([...counters.backends.keys()], ["a:1"])
 
     counters.forgetListener(":443")
-    counters.forgetBackend("a:1")
     assert.deepStrictEqual([...counters.listeners.keys()], [":8443"])
-    assert.strictEqual(counters.backends.size, 0)
     assert.strictEqual(counters.listener(":443").connectionsTotal, 0)
-    assert.strictEqual(counters.backend("a:1").count, 0)
+  }).pipe(Effect.provide(Counters.layer))
+)
+
+it.effect("counts the dials of a backend in one place for as long as a route names it", () =>
+  Effect.gen(function* () {
+    const counters = yield* Counters
+    const dials = counters.retainBackend("a:1")
+    dials.observe(4)
+    counters.retainBackend("b:1")
+    assert.strictEqual(counters.retainBackend("a:1"), dials)
+    assert.deepStrictEqual(
+      [...counters.backends],
+      [
+        ["a:1", dials],
+        ["b:1", new DialHistogram()]
+      ]
+    )
+
+    counters.releaseBackend("a:1")
+    assert.strictEqual(counters.backends.get("a:1"), dials)
+    counters.releaseBackend("a:1")
+    assert.deepStrictEqual([...counters.backends.keys()], ["b:1"])
+    assert.strictEqual(counters.retainBackend("a:1").count, 0)
   }).pipe(Effect.provide(Counters.layer))
 )
 

@@ -1,54 +1,173 @@
-import { assert, it } from "@effect/vitest"
-import { Effect } from "effect"
-import { parseIpAddress } from "../../src/net/IpAddress.ts"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Layer, Result } from "effect"
+import * as fc from "fast-check"
+import { ipv4FromWord, parseIpAddress } from "../../src/net/IpAddress.ts"
 import { Counters } from "../../src/observe/Counters.ts"
-import { compile } from "../../src/pipeline/ProxyState.ts"
-import { ROUTE } from "../pipeline/World.ts"
-import { listenerAt, snapshotOf } from "../server/Plane.ts"
+import { apply, NOTHING, type ProxyState } from "../../src/pipeline/ProxyState.ts"
+import * as ChangeModel from "../../src/snapshot/Change.ts"
+import type { Change, State } from "../../src/snapshot/Change.ts"
+import type { FirewallRule } from "../../src/snapshot/FirewallRule.ts"
+import { ROUTE, forAll, hostname } from "../pipeline/World.ts"
+import { listenerAt } from "../server/Plane.ts"
+import { l4, randomChange, randomState } from "../store/RandomState.ts"
 
 const ip = (text: string) => parseIpAddress(text)!
 
-it.effect("compiles a snapshot into what each listener decides by", () =>
-  Effect.gen(function* () {
-    const counters = yield* Counters
-    const trusting = listenerAt(":8443", { trustedProxies: ["10.0.0.0/8", "2001:db8::1"] })
-    const { revision, firewall, listeners } = compile(
+/** The first revision. */
+const compile = (state: State) =>
+  Effect.flatMap(Counters, (counters) => apply(NOTHING, 1, ChangeModel.diff(ChangeModel.EMPTY, state), counters))
+
+const ADDRESSES = ["192.0.2.1", "192.0.2.2", "2001:db8::1", "10.255.0.1", "2001:db8:ffff::1", "192.0.2.7"].map(ip)
+
+/** All that can be seen of a state, by whoever decides by it. */
+const seenOf = ({ firewall, listeners }: ProxyState, rules: ReadonlyArray<FirewallRule>) => ({
+  counts: firewall.counts,
+  blocked: [...ADDRESSES, ...rules.flatMap(({ value }) => parseIpAddress(value.replace(/\/.*/, "")) ?? [])].map(
+    (ip) => [ip.text, firewall.match(ip, ""), firewall.match(ip, "DE")]
+  ),
+  listeners: new Map(
+    [...listeners].map(([addr, { listener, routes, trusted }]) => [
+      addr,
       {
-        ...snapshotOf(
-          [listenerAt(":443"), trusting],
-          [
-            { type: "ip", value: "192.0.2.1" },
-            { type: "country", value: "KP" }
-          ]
-        ),
-        revision: 42
-      },
-      counters
+        listener,
+        trusted: [...trusted.entries()],
+        routes: new Map([...routes].map(([name, { backend, route }]) => [name, { backend, route }]))
+      }
+    ])
+  )
+})
+
+/** What is counted: the series that there have to be, and those that the state's own connections count on. */
+const seriesOf = ({ listeners }: ProxyState) => ({
+  listeners: new Map([...listeners].map(([addr, { counters }]) => [addr, counters])),
+  backends: new Map(
+    [...listeners.values()].flatMap(({ routes }) =>
+      [...routes.values()].map(({ dials, route }) => [route.backend, dials] as const)
     )
-    assert.strictEqual(revision, 42)
-    assert.deepStrictEqual(firewall.counts, { ip: 1, cidr: 0, country: 1 })
-    assert.deepStrictEqual([...listeners.keys()], [":443", ":8443"])
+  )
+})
 
-    const plain = listeners.get(":443")!
-    const trusted = listeners.get(":8443")!
-    assert.strictEqual(trusted.listener, trusting)
-    assert.strictEqual(plain.trusted.size, 0)
-    assert.strictEqual(trusted.trusted.size, 2)
-    assert.isTrue(trusted.trusted.match(ip("10.255.0.1")))
-    assert.isTrue(trusted.trusted.match(ip("2001:db8::1")))
-    assert.isUndefined(trusted.trusted.match(ip("2001:db8::2")))
-    assert.deepStrictEqual([...plain.routes.keys()], [ROUTE.hostname])
-    assert.strictEqual(plain.counters, counters.listener(":443"))
-    assert.strictEqual(trusted.counters, counters.listener(":8443"))
-  }).pipe(Effect.provide(Counters.layer))
-)
+const assertSeries = (state: ProxyState, counters: Counters["Service"]) => {
+  const { backends, listeners } = seriesOf(state)
+  assert.sameMembers([...counters.listeners.keys()], [...listeners.keys()])
+  for (const [addr, series] of listeners) assert.strictEqual(counters.listeners.get(addr), series)
+  assert.sameMembers([...counters.backends.keys()], [...backends.keys()])
+  for (const [addr, series] of backends) assert.strictEqual(counters.backends.get(addr), series)
+}
 
-it.effect("goes on with the series there are", () =>
-  Effect.gen(function* () {
-    const counters = yield* Counters
-    const first = compile(snapshotOf([listenerAt(":443")]), counters).listeners.get(":443")!
-    const second = compile(snapshotOf([listenerAt(":443")]), counters).listeners.get(":443")!
-    assert.strictEqual(second.counters, first.counters)
-    assert.strictEqual(second.routes.get(ROUTE.hostname)?.dials, first.routes.get(ROUTE.hostname)?.dials)
-  }).pipe(Effect.provide(Counters.layer))
-)
+describe("apply", () => {
+  it.effect("makes of the first revision what each listener decides by", () =>
+    Effect.gen(function* () {
+      const counters = yield* Counters
+      const trustedProxies = ["10.0.0.0/8", "2001:db8::1"]
+      const { firewall, listeners, revision } = (yield* compile({
+        listeners: [listenerAt(":443"), listenerAt(":8443", { trustedProxies })],
+        firewallRules: [
+          { type: "ip", value: "192.0.2.1" },
+          { type: "country", value: "KP" }
+        ]
+      })).state
+      assert.strictEqual(revision, 1)
+      assert.deepStrictEqual(firewall.counts, { ip: 1, cidr: 0, country: 1 })
+      assert.deepStrictEqual([...listeners.keys()], [":443", ":8443"])
+
+      const plain = listeners.get(":443")!
+      const trusted = listeners.get(":8443")!
+      const { routes: _, ...settings } = listenerAt(":8443", { trustedProxies })
+      assert.deepStrictEqual(trusted.listener, settings)
+      assert.strictEqual(plain.trusted.size, 0)
+      assert.strictEqual(trusted.trusted.size, 2)
+      assert.isTrue(trusted.trusted.match(ip("10.255.0.1")))
+      assert.isTrue(trusted.trusted.match(ip("2001:db8::1")))
+      assert.isUndefined(trusted.trusted.match(ip("2001:db8::2")))
+      assert.deepStrictEqual([...plain.routes.keys()], [ROUTE.hostname])
+      assert.strictEqual(plain.counters, counters.listener(":443"))
+      assert.strictEqual(trusted.counters, counters.listener(":8443"))
+    }).pipe(Effect.provide(Counters.layer))
+  )
+
+  it.effect("makes of any changes what the state is that they lead to, and leaves the one before as it was", () =>
+    forAll(
+      fc.array(fc.oneof({ weight: 4, arbitrary: randomChange }, randomState), { maxLength: 8 }),
+      200,
+      Effect.fnUntraced(
+        function* (steps) {
+          const counters = yield* Counters
+          let plain = ChangeModel.EMPTY
+          let state = NOTHING
+          for (const [i, step] of steps.entries()) {
+            const change = "listeners" in step ? ChangeModel.diff(plain, step) : step
+            const after = ChangeModel.apply(plain, change)
+            if (Result.isFailure(after)) continue
+            const before = seenOf(state, plain.firewallRules)
+            const applied = yield* apply(state, i + 1, change, counters)
+            assert.deepStrictEqual(seenOf(state, plain.firewallRules), before)
+            applied.forgetSeries()
+            state = applied.state
+            plain = after.success
+            const compiled = yield* compile(plain).pipe(Effect.provide(Layer.fresh(Counters.layer)))
+            assert.deepStrictEqual(seenOf(state, plain.firewallRules), seenOf(compiled.state, plain.firewallRules))
+            assert.strictEqual(state.revision, i + 1)
+            assertSeries(state, counters)
+          }
+        },
+        Effect.provide(Layer.fresh(Counters.layer))
+      )
+    )
+  )
+
+  it.effect("goes on with the series there are, and keeps what is to go until it is told", () =>
+    Effect.gen(function* () {
+      const counters = yield* Counters
+      const first = (yield* compile({ listeners: [listenerAt(":443"), listenerAt(":8443")], firewallRules: [] })).state
+      const { dials } = first.listeners.get(":443")!.routes.get(ROUTE.hostname)!
+      const change: Change = [
+        { _tag: "RemoveListener", addr: ":443" },
+        { _tag: "PutListener", listener: listenerAt(":443") },
+        { _tag: "PutRoute", listener: ":443", route: ROUTE },
+        { _tag: "RemoveListener", addr: ":8443" }
+      ]
+      const second = yield* apply(first, 2, change, counters)
+      assert.deepStrictEqual([...counters.listeners.keys()], [":443", ":8443"])
+      second.forgetSeries()
+      assert.deepStrictEqual([...counters.listeners.keys()], [":443"])
+      assert.strictEqual(second.state.listeners.get(":443")!.counters, first.listeners.get(":443")!.counters)
+      assert.strictEqual(second.state.listeners.get(":443")!.routes.get(ROUTE.hostname)!.dials, dials)
+    }).pipe(Effect.provide(Counters.layer))
+  )
+
+  it.effect("takes a route for a listener that is not there for a defect", () =>
+    Effect.gen(function* () {
+      const change: Change = [{ _tag: "PutRoute", listener: ":443", route: ROUTE }]
+      const exit = yield* Effect.exit(apply(NOTHING, 1, change, yield* Counters))
+      assert.strictEqual(exit._tag, "Failure")
+      assert.match(String(exit), /A route was published for :443, which is no listener/)
+    }).pipe(Effect.provide(Counters.layer))
+  )
+})
+
+describe("a long change", () => {
+  const rules = Array.from({ length: 5000 }, (_, i): FirewallRule => ({ type: "ip", value: ipv4FromWord(i).text }))
+  const routes = Array.from({ length: 5000 }, (_, i) => ({ ...l4(`n${i}.test`), hostname: hostname(`n${i}.test`) }))
+  const put = routes.map((route) => ({ _tag: "PutRoute", listener: ":443", route }) as const)
+
+  for (const [what, change] of [
+    ["rules", [{ _tag: "PutRules", rules }]],
+    ["rules to remove", [{ _tag: "RemoveRules", rules }]],
+    ["routes", put]
+  ] as ReadonlyArray<readonly [string, Change]>) {
+    it.effect(`lets others have their turn, with 5000 ${what}`, () =>
+      Effect.gen(function* () {
+        const { state } = yield* compile({ listeners: [listenerAt(":443")], firewallRules: rules.slice(0, 10) })
+        const applying = yield* Effect.forkChild(apply(state, 2, change, yield* Counters), { startImmediately: true })
+        let turns = 0
+        while (applying.pollUnsafe() === undefined) {
+          turns++
+          yield* Effect.yieldNow
+        }
+        yield* Fiber.join(applying)
+        assert.isAtLeast(turns, 5)
+      }).pipe(Effect.provide(Counters.layer))
+    )
+  }
+})

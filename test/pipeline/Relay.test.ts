@@ -22,7 +22,7 @@ import {
 const HELLO = hello("git.example.net")
 const TELLING = { routes: [{ ...ROUTE, sendProxyProtocol: true }] }
 
-const dialsOf = (world: World) => world.counters.backend(ROUTE.backend)
+const dialsOf = (world: World) => world.counters.backends.get(ROUTE.backend)!
 
 describe("the dial", () => {
   it.effect("goes to the route's backend and has the connect timeout from when the route is known", () =>

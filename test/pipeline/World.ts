@@ -23,7 +23,8 @@ import { serve } from "../../src/pipeline/Pipeline.ts"
 import { Settings } from "../../src/pipeline/Settings.ts"
 import { ConnectionQuota } from "../../src/pipeline/ConnectionQuota.ts"
 import { Connections } from "../../src/server/Connections.ts"
-import { compile } from "../../src/pipeline/ProxyState.ts"
+import { apply, NOTHING } from "../../src/pipeline/ProxyState.ts"
+import { diff, EMPTY } from "../../src/snapshot/Change.ts"
 import type { FirewallRule } from "../../src/snapshot/FirewallRule.ts"
 import { parseHostname, type Hostname } from "../../src/snapshot/Hostname.ts"
 import type { L4Route, Listener } from "../../src/snapshot/Snapshot.ts"
@@ -160,8 +161,9 @@ export const makeWorld = Effect.fnUntraced(function* (
   const budget = Context.get(services, DescriptorBudget)
   const quota = Context.get(services, ConnectionQuota)
   const listener = { ...LISTENER, ...options.listener }
+  const run = Effect.runSyncWith(services)
   const withRules = (firewallRules: ReadonlyArray<FirewallRule>) =>
-    compile({ revision: 1, listeners: [{ ...listener }], firewallRules }, counters)
+    run(apply(NOTHING, 1, diff(EMPTY, { listeners: [listener], firewallRules }), counters)).state
   let state = withRules(options.rules ?? [])
 
   const world: World = {

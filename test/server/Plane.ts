@@ -4,6 +4,9 @@ import type { ConnectionEntry } from "../../src/observe/AccessLog.ts"
 import { Counters } from "../../src/observe/Counters.ts"
 import { Connections } from "../../src/server/Connections.ts"
 import { DataPlane } from "../../src/server/DataPlane.ts"
+import * as LocalFollower from "../../src/server/LocalFollower.ts"
+import { Follower } from "../../src/control/Follower.ts"
+import { diff, EMPTY, type State } from "../../src/snapshot/Change.ts"
 import type { SocketAddress } from "../../src/net/SocketAddress.ts"
 import type { Listener, Snapshot } from "../../src/snapshot/Snapshot.ts"
 import { FakeConnection } from "../pipeline/FakeConnection.ts"
@@ -13,12 +16,26 @@ import { CLIENT, LISTENER, LOCAL, layerWorld, type Told, type WorldOptions } fro
 export const makePlane = Effect.fnUntraced(function* (options: WorldOptions = {}) {
   const network = new FakeNetwork(yield* Clock.Clock)
   const told: Told = { entries: [], lines: [] }
-  const services = yield* Layer.build(DataPlane.layer.pipe(Layer.provideMerge(layerWorld(network, told, options))))
+  const services = yield* Layer.build(
+    LocalFollower.layer.pipe(
+      Layer.provideMerge(DataPlane.layer),
+      Layer.provideMerge(layerWorld(network, told, options))
+    )
+  )
+  const plane = Context.get(services, DataPlane)
+  let inForce: Snapshot = { ...EMPTY, revision: 0 }
   return {
     ...told,
     network,
     services,
-    plane: Context.get(services, DataPlane),
+    plane,
+    follower: Context.get(services, Follower),
+    /** What a control plane does to put another state in force. */
+    publish: Effect.fnUntraced(function* (next: State) {
+      yield* plane.bind(next.listeners.map(({ addr }) => addr))
+      yield* plane.publish(inForce.revision + 1, diff(inForce, next))
+      inForce = { ...next, revision: inForce.revision + 1 }
+    }),
     connections: Context.get(services, Connections),
     counters: Context.get(services, Counters)
   }

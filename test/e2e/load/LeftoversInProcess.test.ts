@@ -14,6 +14,7 @@ import { Counters } from "../../../src/observe/Counters.ts"
 import { LiveConnection } from "../../../src/pipeline/LiveConnection.ts"
 import { Settings } from "../../../src/pipeline/Settings.ts"
 import { ConnectionQuota } from "../../../src/pipeline/ConnectionQuota.ts"
+import { diff, EMPTY } from "../../../src/snapshot/Change.ts"
 import { Connections } from "../../../src/server/Connections.ts"
 import { DataPlane } from "../../../src/server/DataPlane.ts"
 import type { Hostname } from "../../../src/snapshot/Hostname.ts"
@@ -39,7 +40,8 @@ it.live(
       const entries: Array<ConnectionEntry> = []
       yield* Effect.gen(function* () {
         const plane = yield* DataPlane
-        yield* plane.publish(snapshotOf(world))
+        yield* plane.bind([LISTENER])
+        yield* plane.publish(1, diff(EMPTY, snapshotOf(world)))
         const address = formatSocketAddress(plane.bound.get(LISTENER)!)
 
         const active = activeResources()
