@@ -1,5 +1,6 @@
 /** What operations answer with, from the state's own values; and the refusals that several of them share. */
 import { DateTime } from "effect"
+import { L7_UNSERVED } from "../config/Unserved.ts"
 import type { Explanation } from "../pipeline/Explain.ts"
 import type { ConnectionEvent, ConnectionView } from "../server/ConnectionView.ts"
 import type { Route } from "../snapshot/Snapshot.ts"
@@ -24,7 +25,7 @@ export const problemsOf = (routes: ReadonlyArray<Route>): ReadonlyArray<string> 
   const unserved = routes.filter(({ mode }) => mode === "l7")
   const shown = unserved
     .slice(0, PROBLEMS_SHOWN_MAX)
-    .map(({ hostname }) => `route ${hostname}: L7 is not served by this version yet`)
+    .map(({ hostname }) => `route ${hostname}: ${L7_UNSERVED}`)
   const more = unserved.length - shown.length
   return more > 0 ? [...shown, `and ${more} more L7 routes`] : shown
 }

@@ -3,6 +3,7 @@ import type { FileSystem} from "effect";
 import { Effect, Result } from "effect"
 import { checkRouteCertificate, coveredHostnames } from "../config/CertificateCheck.ts"
 import { showText } from "../config/Printable.ts"
+import { L7_UNSERVED } from "../config/Unserved.ts"
 import { ControlPlane, type Decision } from "../control/ControlPlane.ts"
 import type { StateIndex } from "../control/StateIndex.ts"
 import type { Route } from "../snapshot/Snapshot.ts"
@@ -72,13 +73,10 @@ const warningsOf = Effect.fnUntraced(function* (state: StateIndex, addr: string,
   const others = state.routes(addr).flatMap(({ hostname }) => (hostname === route.hostname ? [] : hostname))
   const covered = yield* coveredHostnames(route.tlsCert, others)
   return [
-    L7_NOT_SERVED,
+    `route: ${L7_UNSERVED}`,
     ...covered.map(
       (other) =>
         `the certificate of ${route.hostname} also covers ${other} on ${addr}: browsers will use one connection for both, and be answered 421 for ${other}`
     )
   ]
 })
-
-const L7_NOT_SERVED =
-  "L7 is not served by this version yet: the route is kept, and its connections are reset as certificate_unavailable"

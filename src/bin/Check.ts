@@ -3,7 +3,7 @@ import { Console, Effect, Layer, Result } from "effect"
 import { checkCertificates, checkRouteCertificate } from "../config/CertificateCheck.ts"
 import { inspectFile, stateOf, type Config, type Inspection } from "../config/Config.ts"
 import { ConfigError, type ConfigProblem } from "../config/ConfigError.ts"
-import { unservedRoutes, unservedSections, unservedState } from "../config/Unserved.ts"
+import { countryProblems, unservedRoutes, unservedSections } from "../config/Unserved.ts"
 import { GeoIp } from "../firewall/GeoIp.ts"
 import type { State } from "../snapshot/Change.ts"
 import { DatabaseError } from "../store/DatabaseError.ts"
@@ -37,7 +37,8 @@ export const check = Effect.fn("check")(function* (file: string) {
   if (reports.length > 0 || config === undefined) {
     return yield* Effect.fail({ message: reports.map(({ message }) => message).join("\n") })
   }
-  for (const warning of unservedSections(config)) yield* Console.error(`warning: ${warning}`)
+  for (const warning of [...unservedSections(config), ...unservedRoutes(state ?? config)])
+    yield* Console.error(`warning: ${warning}`)
   yield* checkOpenFiles
   yield* Console.log(`${file}: ok (${describe(stateOf(config))})`)
   if (state !== undefined) yield* Console.log(`${config.database.path}: ok (${describe(state)})`)
@@ -52,12 +53,12 @@ const describe = ({ firewallRules, listeners }: State): string => {
 const checkRoutes = ({ listeners, problems }: Inspection) => {
   // Where a listener could not be read, the places of the others' routes cannot be told.
   const readable = problems.every(({ path }) => !path.startsWith("listeners")) ? listeners : []
-  return Effect.map(checkCertificates(readable), (found) => [...found, ...unservedRoutes(readable)])
+  return checkCertificates(readable)
 }
 
 /** What the database's own routes and rules need. */
 const checkState = Effect.fnUntraced(function* (state: State, config: Config) {
-  const problems = [...unservedState(state, config)]
+  const problems = [...countryProblems(state, config)]
   for (const { addr, routes } of state.listeners) {
     for (const route of routes) {
       if (route.mode === "l4") continue

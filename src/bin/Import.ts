@@ -14,9 +14,9 @@ import { readSeeded } from "../store/Seeding.ts"
 /** Prints each difference; with `dryRun` that is all. */
 export const importFile = Effect.fn("import")(function* (file: string, dryRun: boolean) {
   const config = yield* loadConfig(file, process.env)
-  const problems = [...(yield* checkCertificates(config.listeners)), ...unservedRoutes(config.listeners)]
+  const problems = yield* checkCertificates(config.listeners)
   if (problems.length > 0) return yield* new ConfigError({ file, problems })
-  for (const warning of config.warnings) yield* Console.error(`warning: ${warning}`)
+  for (const warning of [...config.warnings, ...unservedRoutes(config)]) yield* Console.error(`warning: ${warning}`)
   const lines = yield* dryRun ? preview(config) : apply(config)
   for (const line of lines) yield* Console.log(line)
   if (lines.length === 0) yield* Console.log(`${config.database.path} is equal to ${file} already`)

@@ -2,6 +2,8 @@
 import { Effect, Layer } from "effect"
 import { loadConfig, type Config } from "../config/Config.ts"
 import { unservedSections } from "../config/Unserved.ts"
+import * as ControlThread from "../control/ControlThread.ts"
+import { Drain } from "../control/Drain.ts"
 import { GeoIp } from "../firewall/GeoIp.ts"
 import { RateLimiter } from "../firewall/RateLimiter.ts"
 import { DescriptorBudget } from "../net/DescriptorBudget.ts"
@@ -16,10 +18,11 @@ import { Settings } from "../pipeline/Settings.ts"
 import { ConnectionQuota } from "../pipeline/ConnectionQuota.ts"
 import { Connections } from "../server/Connections.ts"
 import { DataPlane } from "../server/DataPlane.ts"
+import * as LocalFollower from "../server/LocalFollower.ts"
 import * as Server from "../server/Server.ts"
 import { Signals } from "../server/Signals.ts"
 import { checkOpenFiles, socketsMax } from "./OpenFiles.ts"
-import { layerStore } from "./StoredState.ts"
+import { version } from "./Version.ts"
 
 /** Runs until a signal stops it. */
 export const server = Effect.fn("server")(function* (file: string) {
@@ -37,19 +40,21 @@ export const serve = Effect.fn("serve")(function* <E, R>(
   const { shutdownTimeoutMs } = config.proxy
   const running = Effect.gen(function* () {
     for (const warning of [...config.warnings, ...unservedSections(config)]) yield* Effect.logWarning(warning)
-    yield* Server.run({ shutdownTimeoutMs, onReady })
-  })
-  yield* Effect.provide(running, Layer.provideMerge(layerProxy(file, config), layerLog(config)))
+    const controlEnded = yield* ControlThread.start({ file, config, version })
+    yield* Server.run({ shutdownTimeoutMs, onReady, controlEnded })
+  }).pipe(Effect.scoped)
+  yield* Effect.provide(running, Layer.provideMerge(layerProxy(config), layerLog(config)))
 })
 
 const layerLog = ({ log }: Config) => Log.layer(log).pipe(Layer.provideMerge(LogSink.layer(log.format)))
 
 /** Everything the proxy runs on; what it opens is closed in the opposite order. */
-const layerProxy = (file: string, config: Config) =>
-  DataPlane.layer.pipe(
+const layerProxy = (config: Config) =>
+  LocalFollower.layer.pipe(
+    Layer.provideMerge(DataPlane.layer),
     Layer.provideMerge(Connections.layer),
     Layer.provideMerge(layerPipeline(config)),
-    Layer.provideMerge(Layer.mergeAll(Counters.layer, Signals.layer, layerStore(file, config)))
+    Layer.provideMerge(Layer.mergeAll(Counters.layer, Drain.layer, Signals.layer))
   )
 
 /** What the pipeline's stages ask for. */

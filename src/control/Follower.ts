@@ -4,7 +4,7 @@
  * The seam between the planes. It may be in another thread, so every value that passes is plain, and a whole state is
  * never asked for.
  */
-import { Context, Data, type Effect, type Stream } from "effect"
+import { Context, type Effect, Schema, type Stream } from "effect"
 import type { ConnectionQuestion, Explanation } from "../pipeline/Explain.ts"
 import type { ConnectionEvent, ConnectionFilter, ConnectionView } from "../server/ConnectionView.ts"
 import type { Change } from "../snapshot/Change.ts"
@@ -39,7 +39,7 @@ export class Follower extends Context.Service<
 >()("mc-proxy/control/Follower") {}
 
 /** A listener cannot be bound. `message` is for the operator. */
-export class BindFailed extends Data.TaggedError("BindFailed")<{ readonly message: string }> {}
+export class BindFailed extends Schema.TaggedError<BindFailed>()("BindFailed", { message: Schema.String }) {}
 
 export interface FollowerStatus {
   /** Milliseconds since 1970. */

@@ -100,7 +100,8 @@ export class Writer {
   readonly #force = Effect.fnUntraced({ self: this }, function* (batch: Batch): Effect.fn.Return<void> {
     if (batch.changes.length === 0) return answer(batch)
     const bound = yield* Effect.result(this.#follower.bind(batch.fresh))
-    if (Result.isFailure(bound)) return refuse(mutationsOf(batch), new FailedPrecondition({ message: bound.failure.message }))
+    if (Result.isFailure(bound))
+      return refuse(mutationsOf(batch), new FailedPrecondition({ message: bound.failure.message }))
     const { revision } = this.#current
     const committed = yield* Effect.result(this.#store.commit(revision, batch.changes))
     if (Result.isFailure(committed)) return yield* this.#failed(batch, committed.failure)
@@ -152,7 +153,10 @@ const decideBatch = Effect.fnUntraced(function* (
     decided.push({ mutation, answer: Exit.map(made, ({ answer }) => answer) })
     if (change.length === 0) continue
     changes.push(change)
-    state = Result.getOrThrowWith(state.apply(change), (problem) => new Error(`A mutation was decided that ${problem}.`))
+    state = Result.getOrThrowWith(
+      state.apply(change),
+      (problem) => new Error(`A mutation was decided that ${problem}.`)
+    )
     if (fresh.length > 0) return { decided, changes, state, fresh }
   }
   return { decided, changes, state, fresh: [] }
