@@ -8,7 +8,7 @@ import { Follower } from "../control/Follower.ts"
 import { diff } from "../snapshot/Change.ts"
 import { copyDatabase } from "../store/DatabaseCopy.ts"
 import { differences } from "../store/Difference.ts"
-import { FailedPrecondition, InvalidArgument } from "./AdminError.ts"
+import { AlreadyExists, FailedPrecondition, InvalidArgument } from "./AdminError.ts"
 import type { Request } from "./AdminRpcs.ts"
 import { AdminSettings } from "./AdminSettings.ts"
 import { noGeoIp, problemsOf } from "./Replies.ts"
@@ -65,7 +65,10 @@ export const proxyOperations = Effect.gen(function* () {
     snapshot: Effect.fn("snapshot")(function* (request: Request<"snapshot">) {
       const path = yield* Effect.fromResult(readPath("path", request.path))
       const bytes = yield* copyDatabase(settings.database, path).pipe(
-        Effect.catchTag("DatabaseError", ({ message }) => new FailedPrecondition({ message }))
+        Effect.catchTags({
+          AlreadyThere: ({ message }) => new AlreadyExists({ message }),
+          DatabaseError: ({ message }) => new FailedPrecondition({ message })
+        })
       )
       return { bytes }
     }, Effect.provide(files))

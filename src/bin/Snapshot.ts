@@ -8,6 +8,8 @@ export const snapshot = Effect.fn("snapshot")(function* (file: string, output: O
   const path = yield* Path.Path
   const { database } = yield* loadConfig(file, process.env)
   const target = Option.isSome(output) ? path.resolve(output.value) : yield* defaultTarget(database.path)
-  yield* copyDatabase(database.path, target)
+  yield* Effect.catchTag(copyDatabase(database.path, target), "AlreadyThere", ({ message }) =>
+    Effect.fail({ message: `${message}; give another path with -o` })
+  )
   yield* Console.log(target)
 })

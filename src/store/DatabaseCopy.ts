@@ -3,7 +3,7 @@
  *
  * A copy is there whole or not at all, never takes the place of another file, and only its owner may read it.
  */
-import { ByteSize, DateTime, Effect, FileSystem, Path, type PlatformError } from "effect"
+import { ByteSize, DateTime, Effect, FileSystem, Path, type PlatformError, Schema, type Scope } from "effect"
 import { SqlClient } from "effect/sql"
 import { PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE } from "./PrivateFile.ts"
 import { DatabaseError, sqliteProblem } from "./DatabaseError.ts"
@@ -17,8 +17,18 @@ export const defaultTarget = Effect.fnUntraced(function* (file: string) {
   return path.join(path.dirname(file), "backups", `mc-proxy-${time}.db`)
 })
 
-/** Copies `file` to `target`, whose folder is made where it is missing; answers the copy's size in bytes. */
-export const copyDatabase = Effect.fn("copyDatabase")(function* (file: string, target: string) {
+/** There is a file already where the copy was to be, and it is left as it is. */
+export class AlreadyThere extends Schema.TaggedError<AlreadyThere>()("AlreadyThere", { file: Schema.String }) {
+  override get message(): string {
+    return `${this.file}: exists already, and nothing is overwritten`
+  }
+}
+
+/** Copies `file` to `target`, whose folder is made where it is missing; answers how many bytes the copy has. */
+export const copyDatabase = Effect.fn("copyDatabase")(function* (
+  file: string,
+  target: string
+): Effect.fn.Return<number, AlreadyThere | DatabaseError, FileSystem.FileSystem | Path.Path | Scope.Scope> {
   const fileSystem = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const folder = path.dirname(target)
@@ -30,9 +40,13 @@ export const copyDatabase = Effect.fn("copyDatabase")(function* (file: string, t
   const opened = yield* fileSystem.open(fresh, { flag: "wx+", mode: PRIVATE_FILE_MODE }).pipe(refusing)
   yield* vacuumInto(fresh).pipe(Effect.provide(DatabaseFile.layerReadOnly(file)))
   yield* opened.sync.pipe(refusing)
+  const { size } = yield* opened.stat.pipe(refusing)
   // Unlike a rename, a link fails where the name is taken.
-  yield* fileSystem.link(fresh, target).pipe(refusing)
-  return ByteSize.toNumberUnsafe((yield* fileSystem.stat(target).pipe(refusing)).size)
+  yield* fileSystem.link(fresh, target).pipe(
+    Effect.catchReason("PlatformError", "AlreadyExists", () => Effect.fail(new AlreadyThere({ file: target }))),
+    Effect.catchTag("PlatformError", (error) => Effect.fail(DatabaseError.of(target, refusalOf(error))))
+  )
+  return ByteSize.toNumberUnsafe(size)
 }, Effect.scoped)
 
 /** SQLite writes into an empty file that is there already, and keeps its mode. */
@@ -43,8 +57,7 @@ const vacuumInto = Effect.fnUntraced(function* (target: string) {
   )
 })
 
-const refusalOf = ({ reason }: PlatformError.PlatformError): string => {
-  if (reason._tag === "AlreadyExists") return "exists already, and nothing is overwritten; give another path with -o"
-  if (reason._tag === "PermissionDenied") return "permission denied; give a path with -o in a folder that you may write"
-  return `cannot be written (${reason.description ?? reason._tag}); give another path with -o`
-}
+const refusalOf = ({ reason }: PlatformError.PlatformError): string =>
+  reason._tag === "PermissionDenied"
+    ? "permission denied; give a path in a folder that the user that runs mc-proxy may write"
+    : `cannot be written (${reason.description ?? reason._tag}); give another path`

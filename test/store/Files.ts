@@ -23,7 +23,10 @@ export const tamper = (file: string, sql: string): Effect.Effect<void> =>
   })
 
 /** Runs on an opened database, claimed for so long. */
-export const onDatabase = <A, E>(file: string, effect: Effect.Effect<A, E, Database>) =>
+export const onDatabase = <A, E>(
+  file: string,
+  effect: Effect.Effect<A, E, Database | FileSystem.FileSystem | Path.Path>
+) =>
   Effect.scoped(
     Effect.flatMap(DatabaseFile.claim(file), (claimed) => Effect.provide(effect, DatabaseFile.layer(claimed)))
   ).pipe(Effect.provide(NodeServices.layer))
