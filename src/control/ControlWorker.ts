@@ -4,6 +4,9 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, Layer } from "effect"
 import { RpcClient } from "effect/rpc"
 import { workerData } from "node:worker_threads"
+import * as AdminOperations from "../admin/AdminOperations.ts"
+import * as AdminServer from "../admin/AdminServer.ts"
+import { AdminSettings } from "../admin/AdminSettings.ts"
 import * as Log from "../observe/Log.ts"
 import { LogSink } from "../observe/LogSink.ts"
 import { ControlPlane } from "./ControlPlane.ts"
@@ -15,9 +18,21 @@ import * as RemoteFollower from "./RemoteFollower.ts"
 import * as StoredState from "./StoredState.ts"
 
 /** Written by ControlThread.ts. */
-const { config, file, follower, log } = workerData as ControlData
+const { config, file, follower, log, version } = workerData as ControlData
 
-const layerControl = ControlPlane.layer.pipe(Layer.provideMerge(StoredState.layer(file, config)))
+const layerAdmin = (path: string) =>
+  AdminServer.layer({ path }).pipe(
+    Layer.provide(AdminOperations.layer),
+    Layer.provide(
+      Layer.succeed(AdminSettings, { database: config.database.path, geoipDb: config.firewall.geoipDb, version })
+    )
+  )
+
+/** What is first here is closed first: nobody is answered by a control plane that has ended. */
+const layerControl = (config.grpc === undefined ? Layer.empty : layerAdmin(config.grpc.addr)).pipe(
+  Layer.provideMerge(ControlPlane.layer),
+  Layer.provideMerge(StoredState.layer(file, config))
+)
 
 /** Starts, tells the main thread how that went, and ends when it says so. */
 const program = Effect.gen(function* () {
