@@ -62,7 +62,7 @@ export const apply = Effect.fnUntraced(function* (
 const WORK_A_SLICE = 500
 
 /** So many routes are copied, or let go, in the time of one rule. */
-const ROUTES_A_RULE = 100
+const ROUTES_A_RULE = 50
 
 /** The next state while it is made. What the state before has is copied where it is written to, and not before. */
 class Draft {

@@ -1,44 +1,42 @@
 /**
- * The proxy as one program: load the state, put it in force, serve until told to stop, drain.
+ * The proxy as one program: serve what the control plane has put in force until told to stop, then drain.
  *
  * The layers it runs on are closed when it returns; everything it started is scoped to them.
  */
 import { Effect, Queue } from "effect"
+import { Drain } from "../control/Drain.ts"
 import { DescriptorBudget } from "../net/DescriptorBudget.ts"
 import type { SocketAddress } from "../net/SocketAddress.ts"
-import { diff, EMPTY } from "../snapshot/Change.ts"
-import { Store } from "../store/Store.ts"
 import { Connections } from "./Connections.ts"
 import { DataPlane } from "./DataPlane.ts"
 import { reload } from "./Reload.ts"
 import { Signals } from "./Signals.ts"
 
 /**
- * Serves until the first SIGINT or SIGTERM, then drains. Fails when a listener cannot bind. `onReady` runs once, when
- * every listener accepts, with the addresses they are bound to by their `addr`.
+ * Serves until the first SIGINT or SIGTERM, then drains. `onReady` runs once, at the start, with the addresses that the
+ * listeners are bound to by their `addr`. Without its control plane the proxy cannot go on: it dies with `controlEnded`.
  */
 export const run = Effect.fn("Server.run")(function* <E, R>(options: {
   readonly shutdownTimeoutMs: number
   readonly onReady: (bound: ReadonlyMap<string, SocketAddress>) => Effect.Effect<void, E, R>
+  readonly controlEnded: Effect.Effect<never>
 }) {
   const plane = yield* DataPlane
   const signals = yield* Signals
   const budget = yield* DescriptorBudget
-  const snapshot = yield* (yield* Store).load
 
-  yield* plane.bind(snapshot.listeners.map(({ addr }) => addr))
-  yield* plane.publish(snapshot.revision, diff(EMPTY, snapshot))
-  const routes = snapshot.listeners.reduce((count, listener) => count + listener.routes.length, 0)
+  const { firewall, listeners } = plane.state
+  const { cidr, country, ip } = firewall.counts
+  const routes = [...listeners.values()].reduce((count, listener) => count + listener.routes.size, 0)
   if (routes === 0) yield* Effect.logWarning("no routes: every connection will be refused as no_route")
   yield* Effect.logInfo("ready").pipe(
-    Effect.annotateLogs({ routes, rules: snapshot.firewallRules.length, sockets_max: budget.socketsMax })
+    Effect.annotateLogs({ routes, rules: ip + cidr + country, sockets_max: budget.socketsMax })
   )
-
   yield* options.onReady(plane.bound)
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Queue.take(signals.reload), reloadAlways)))
   const served = Effect.flatMap(Queue.take(signals.stop), (signal) => drain(signal, options.shutdownTimeoutMs))
   const connections = yield* Connections
-  yield* Effect.raceFirst(served, signals.defect).pipe(
+  yield* Effect.raceFirst(served, Effect.raceFirst(signals.defect, options.controlEnded)).pipe(
     Effect.tapDefect(() => Effect.sync(() => connections.endAll("internal")))
   )
 }, Effect.scoped)
@@ -49,6 +47,7 @@ const drain = Effect.fn("Server.drain")(function* (signal: string, timeoutMs: nu
   const connections = yield* Connections
   const signals = yield* Signals
 
+  yield* (yield* Drain).begin
   yield* plane.stopAccepting
   yield* Effect.logInfo("draining").pipe(Effect.annotateLogs({ signal, connections: connections.size }))
   yield* connections.awaitNone.pipe(Effect.timeoutOption(timeoutMs), Effect.raceFirst(Queue.take(signals.stop)))

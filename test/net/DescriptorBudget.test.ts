@@ -1,7 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as fc from "fast-check"
-import { DescriptorBudget, type ClientPlace } from "../../src/net/DescriptorBudget.ts"
+import { DescriptorBudget, type ClientPlace, type Place } from "../../src/net/DescriptorBudget.ts"
 
 /** For so many clients without a backend's socket one is kept, on a budget of less than eight times as much. */
 const KEPT_FOR_BACKENDS = 256
@@ -9,10 +9,12 @@ const KEPT_FOR_BACKENDS = 256
 const budgetOf = (socketsMax: number): DescriptorBudget["Service"] =>
   Effect.runSync(Effect.provide(DescriptorBudget, DescriptorBudget.layer(socketsMax)))
 
-/** Clients as a pipeline makes them of the budget, with the sockets that each has open. */
+/** Clients as a pipeline makes them of the budget, with the sockets that each has open, and listeners. */
 class Clients {
   readonly #budget: DescriptorBudget["Service"]
   readonly live: Array<{ readonly place: ClientPlace; backends: number }> = []
+  /** Sockets beside theirs. */
+  readonly others: Array<Place> = []
   readonly #waitingMax: number
 
   constructor(budget: DescriptorBudget["Service"], waitingMax: number) {
@@ -21,7 +23,7 @@ class Clients {
   }
 
   get open(): number {
-    return this.live.reduce((sum, { backends }) => sum + 1 + backends, 0)
+    return this.live.reduce((sum, { backends }) => sum + 1 + backends, this.others.length)
   }
 
   get waiting(): number {
@@ -48,6 +50,12 @@ class Clients {
         return
       case "leave":
         if (client !== undefined) this.leave(client)
+        return
+      case "listen":
+        this.others.push(...[this.#budget.reserve()].filter((place) => place !== undefined))
+        return
+      case "stop listening":
+        this.others.pop()?.release()
     }
   }
 
@@ -59,13 +67,15 @@ class Clients {
 }
 
 interface Operation {
-  readonly operation: "accept" | "dial" | "hang up" | "leave"
+  readonly operation: "accept" | "dial" | "hang up" | "leave" | "listen" | "stop listening"
   readonly pick: number
 }
 
 const operations = fc.array(
   fc.record({
-    operation: fc.constantFrom<Operation["operation"]>("accept", "accept", "dial", "dial", "hang up", "leave"),
+    operation: fc.constantFrom<Operation["operation"]>(
+      ...(["accept", "accept", "dial", "dial", "hang up", "leave", "listen", "stop listening"] as const)
+    ),
     pick: fc.nat(1000)
   }),
   { maxLength: 600, size: "max" }
@@ -103,6 +113,7 @@ it("is as new when everything has been given back", () => {
       const clients = new Clients(budget, Infinity)
       for (const op of ops) clients.run(op)
       for (const client of [...clients.live]) clients.leave(client)
+      for (const place of clients.others) place.release()
       assert.strictEqual(takeAll(budget).length, takeAll(budgetOf(socketsMax)).length)
     })
   )
@@ -159,6 +170,20 @@ it("counts a backend's socket until it is closed, also when its client's place w
   assert.isUndefined(budget.take())
   place.releaseBackend()
   assert.strictEqual(takeAll(budget).length, 1)
+})
+
+it("reserves no socket that is kept for a client's backend", () => {
+  const budget = budgetOf(5)
+  const client = budget.take()!
+  const places = [1, 2, 3, 4].map(() => budget.reserve())
+  assert.deepStrictEqual(
+    places.map((place) => place === undefined),
+    [false, false, false, true]
+  )
+  assert.isTrue(client.takeBackend())
+  assert.isUndefined(budget.reserve())
+  places[0]!.release()
+  assert.isDefined(budget.reserve())
 })
 
 const takeAll = (budget: DescriptorBudget["Service"]): Array<ClientPlace> => {

@@ -6,6 +6,7 @@ import { OUTCOMES, type Outcome } from "../../src/pipeline/Outcome.ts"
 import { address } from "../proxyproto/ProxyHeaders.ts"
 import { concat } from "../tls/TlsBuilder.ts"
 import {
+  TERMINATED,
   assertNothingHeld,
   closedOf,
   entryOf,
@@ -126,6 +127,11 @@ const SCENARIOS: Partial<Record<Outcome, Scenario>> = {
     play: getsTo("git.example.net", () => TestClock.adjust(5000)),
     entry: { ...ROUTED, durationMs: 5000 }
   },
+  certificate_unavailable: {
+    listener: { routes: [TERMINATED] },
+    play: sends(hello("git.example.net")),
+    entry: { ...ROUTED, mode: "l7" }
+  },
   done: {
     play: relays((_, world) => world.network.relays[0]!.end(Effect.succeed("done"))),
     entry: RELAYED,
@@ -151,8 +157,8 @@ const SCENARIOS: Partial<Record<Outcome, Scenario>> = {
   internal: { play: relays(({ fiber }) => fiber.interruptUnsafe()), entry: RELAYED, backendEnd: "reset" }
 }
 
-/** A handshake is L7's, and so is a certificate. */
-const BEYOND_L4: ReadonlyArray<Outcome> = ["handshake_failed", "handshake_timeout", "certificate_unavailable"]
+/** A handshake is L7's. */
+const BEYOND_L4: ReadonlyArray<Outcome> = ["handshake_failed", "handshake_timeout"]
 
 describe("every outcome", () => {
   for (const outcome of OUTCOMES.filter((each) => !BEYOND_L4.includes(each))) {

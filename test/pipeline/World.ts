@@ -17,6 +17,7 @@ import { AccessLog, type ConnectionEntry } from "../../src/observe/AccessLog.ts"
 import { Counters, type ListenerCounters } from "../../src/observe/Counters.ts"
 import * as Log from "../../src/observe/Log.ts"
 import { LogSink } from "../../src/observe/LogSink.ts"
+import { explain, type ConnectionQuestion, type Explanation } from "../../src/pipeline/Explain.ts"
 import type { LiveConnection } from "../../src/pipeline/LiveConnection.ts"
 import type { Outcome } from "../../src/pipeline/Outcome.ts"
 import { serve } from "../../src/pipeline/Pipeline.ts"
@@ -27,7 +28,7 @@ import { apply, NOTHING } from "../../src/pipeline/ProxyState.ts"
 import { diff, EMPTY } from "../../src/snapshot/Change.ts"
 import type { FirewallRule } from "../../src/snapshot/FirewallRule.ts"
 import { parseHostname, type Hostname } from "../../src/snapshot/Hostname.ts"
-import type { L4Route, Listener } from "../../src/snapshot/Snapshot.ts"
+import type { L4Route, L7Route, Listener } from "../../src/snapshot/Snapshot.ts"
 import { address } from "../proxyproto/ProxyHeaders.ts"
 import { clientHello, inRecords, serverName } from "../tls/TlsBuilder.ts"
 import { FakeConnection } from "./FakeConnection.ts"
@@ -53,6 +54,19 @@ export const ROUTE: L4Route = {
   hostname: hostname("git.example.net"),
   backend: "192.0.2.10:18443",
   sendProxyProtocol: false
+}
+
+/** The same, on L7. */
+export const TERMINATED: L7Route = {
+  ...ROUTE,
+  mode: "l7",
+  tlsCert: "/certs/git.pem",
+  tlsKey: "/certs/git.key",
+  backendProtocol: "h2",
+  backendTls: false,
+  backendCa: "",
+  backendServerName: "",
+  l7Policies: []
 }
 
 export const LISTENER: Listener = {
@@ -143,6 +157,8 @@ export interface World extends Told {
   answerDial(accepting?: FakeConnection["accepting"]): FakeConnection
   /** Puts other rules in force, for the connections to come. */
   setRules(rules: ReadonlyArray<FirewallRule>): void
+  /** What would be done with such a connection now. */
+  explain(question: ConnectionQuestion): Effect.Effect<Explanation | undefined>
   /** What new connections are decided by, held weakly. */
   weakState(): ReadonlyArray<readonly [what: string, ref: WeakRef<object>]>
   /** How many more clients there is room for, by the budget and by the listener's quota. */
@@ -199,6 +215,7 @@ export const makeWorld = Effect.fnUntraced(function* (
     setRules: (rules) => {
       state = withRules(rules)
     },
+    explain: (question) => Effect.provideContext(explain(question, state), services),
     weakState: () => {
       const compiled = state.listeners.get(listener.addr)!
       const held = {

@@ -1,8 +1,12 @@
-import { assert, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
 import { TestClock } from "effect/testing"
+import * as fc from "fast-check"
 import { UNIQUE_ID_BYTES_MAX } from "../../src/proxyproto/ProxyHeaderV2.ts"
-import { hello, makeWorld } from "../pipeline/World.ts"
+import type { ConnectionFilter } from "../../src/server/ConnectionView.ts"
+import { FakeConnection } from "../pipeline/FakeConnection.ts"
+import { LOCAL, forAll, hello, hostname, makeWorld } from "../pipeline/World.ts"
+import { address } from "../proxyproto/ProxyHeaders.ts"
 import { outcomesOf } from "./Plane.ts"
 
 it.effect("knows every connection from its accept to the end of its fiber, in order", () =>
@@ -86,3 +90,87 @@ it.effect("ends as shutdown what is left when it is closed, and waits until that
     yield* Fiber.join(closing)
   })
 )
+
+describe("the list", () => {
+  const ALL = { listener: "", hostname: "", clientIp: "", limit: 10 }
+
+  it.effect("has the newest first, as many as are asked for", () =>
+    Effect.gen(function* () {
+      const { connections, ...world } = yield* makeWorld()
+      const [first, second, third] = [world.connect(), world.connect(), world.connect()]
+      const ids = Effect.fnUntraced(function* (filter: Partial<ConnectionFilter>) {
+        return (yield* connections.list({ ...ALL, ...filter })).map(({ id }) => id)
+      })
+      assert.deepStrictEqual(yield* ids({}), [third.live.id, second.live.id, first.live.id])
+      assert.deepStrictEqual(yield* ids({ limit: 2 }), [third.live.id, second.live.id])
+      assert.deepStrictEqual(yield* ids({ limit: 0 }), [])
+      second.socket.fail()
+      assert.deepStrictEqual(yield* ids({}), [third.live.id, first.live.id])
+      assert.strictEqual(connections.openedTotal, 3)
+    })
+  )
+
+  it.effect("has those that the filter names, by listener, hostname and client", () =>
+    forAll(
+      fc.array(
+        fc.record({
+          listener: fc.constantFrom(":443", ":8443"),
+          hostname: fc.constantFrom(undefined, hostname("a.test"), hostname("b.test")),
+          peer: fc.constantFrom(undefined, "192.0.2.1", "192.0.2.2"),
+          client: fc.constantFrom(undefined, "192.0.2.1", "192.0.2.2")
+        })
+      ),
+      50,
+      Effect.fnUntraced(function* (all) {
+        const { connections, network } = yield* makeWorld()
+        const at = (ip: string | undefined) => (ip === undefined ? undefined : address(ip, 1))
+        const lives = all.map((one) => {
+          const live = connections.add(one.listener, new FakeConnection(network, at(one.peer), LOCAL))
+          const client = at(one.client)
+          live.known = { ...(client && { client }), ...(one.hostname && { hostname: one.hostname }) }
+          return { ...one, clientIp: one.client ?? one.peer ?? "", live }
+        })
+        for (const listener of ["", ":443"]) {
+          for (const name of ["", "a.test"]) {
+            for (const clientIp of ["", "192.0.2.1"]) {
+              const listed = yield* connections.list({ listener, hostname: name, clientIp, limit: 1000 })
+              const expected = lives.filter(
+                (one) =>
+                  [one.listener, ""].includes(listener) &&
+                  [one.hostname, ""].includes(name) &&
+                  [one.clientIp, ""].includes(clientIp)
+              )
+              assert.deepStrictEqual(
+                listed.map(({ id }) => id),
+                expected.toReversed().map(({ live }) => live.id)
+              )
+            }
+          }
+        }
+        for (const { live } of lives) connections.remove(live)
+      })
+    )
+  )
+
+  it.effect("lets others have their turn however many there are, and leaves out who has gone meanwhile", () =>
+    Effect.gen(function* () {
+      const { connections, ...world } = yield* makeWorld()
+      const lives = Array.from({ length: 5000 }, () => connections.add(":443", world.open()))
+      const listing = yield* Effect.forkChild(connections.list({ ...ALL, limit: 5000 }), { startImmediately: true })
+      let turns = 0
+      for (; listing.pollUnsafe() === undefined; turns++) {
+        if (turns === 0) connections.remove(lives[0]!)
+        yield* Effect.yieldNow
+      }
+      assert.isAtLeast(turns, 4)
+      assert.deepStrictEqual(
+        (yield* Fiber.join(listing)).map(({ id }) => id),
+        lives
+          .slice(1)
+          .toReversed()
+          .map(({ id }) => id)
+      )
+      for (const live of connections.all()) connections.remove(live)
+    })
+  )
+})

@@ -102,7 +102,7 @@ describe("publish", () => {
         BLOCKED
       )
       const error = yield* Effect.flip(publish(next))
-      assert.strictEqual(error._tag, "ListenError")
+      assert.deepInclude(error, { _tag: "ListenError", message: "cannot listen on :9443" })
       assert.deepStrictEqual([...network.listening.keys()], [":443"])
       assert.deepStrictEqual([...plane.bound.keys()], [":443"])
       assert.deepStrictEqual([...counters.listeners.keys()], [":443"])

@@ -1,11 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Queue } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, Queue } from "effect"
 import { TestClock } from "effect/testing"
+import { Drain } from "../../src/control/Drain.ts"
 import { GeoIpError } from "../../src/firewall/GeoIp.ts"
 import { run } from "../../src/server/Server.ts"
 import { Signals } from "../../src/server/Signals.ts"
 import type { Listener } from "../../src/snapshot/Snapshot.ts"
-import { Store } from "../../src/store/Store.ts"
 import { FakeConnection } from "../pipeline/FakeConnection.ts"
 import { BACKEND, LOCAL, hello, type WorldOptions } from "../pipeline/World.ts"
 import { address } from "../proxyproto/ProxyHeaders.ts"
@@ -15,31 +15,26 @@ const HELLO = hello("git.example.net")
 
 interface Start extends WorldOptions {
   readonly listeners?: ReadonlyArray<Listener>
-  readonly unbindable?: ReadonlyArray<string>
 }
 
-/** A proxy that runs, and whose signals the test gives. */
-const start = Effect.fnUntraced(function* ({
-  listeners = [listenerAt(":443")],
-  unbindable = [],
-  ...options
-}: Start = {}) {
+/** A proxy that runs on a state in force, and whose signals the test gives. */
+const start = Effect.fnUntraced(function* ({ listeners = [listenerAt(":443")], ...options }: Start = {}) {
   const stop = yield* Queue.unbounded<"SIGINT" | "SIGTERM">()
   const reload = yield* Queue.unbounded<"SIGHUP">()
   const defect = yield* Deferred.make<never>()
+  const controlEnded = yield* Deferred.make<never>()
+  const drain = Context.get(yield* Layer.build(Layer.fresh(Drain.layer)), Drain)
   const made = yield* makePlane(options)
-  for (const addr of unbindable) made.network.unbindable.add(addr)
-  const state = { listeners, firewallRules: [{ type: "ip", value: "192.0.2.66" }] as const }
+  yield* made.publish({ listeners, firewallRules: [{ type: "ip", value: "192.0.2.66" }] })
   const ready: Array<ReadonlyArray<string>> = []
   const onReady = (bound: ReadonlyMap<string, unknown>) => Effect.sync(() => void ready.push([...bound.keys()]))
-  const running = yield* run({ shutdownTimeoutMs: 30_000, onReady }).pipe(
-    Effect.provide(
-      Layer.mergeAll(Layer.succeed(Signals, { stop, reload, defect: Deferred.await(defect) }), Store.layerMemory(state))
-    ),
+  const running = yield* run({ shutdownTimeoutMs: 30_000, onReady, controlEnded: Deferred.await(controlEnded) }).pipe(
+    Effect.provideService(Signals, { stop, reload, defect: Deferred.await(defect) }),
+    Effect.provideService(Drain, drain),
     Effect.provide(made.services),
     Effect.forkChild({ startImmediately: true })
   )
-  return { ...made, stop, reload, defect, running, ready }
+  return { ...made, stop, reload, defect, controlEnded, drain, running, ready }
 })
 
 /** What the lines say, without their times; of those after the start alone. */
@@ -82,20 +77,6 @@ describe("the start", () => {
       ])
     })
   )
-
-  it.effect("fails when a listener cannot be bound", () =>
-    Effect.gen(function* () {
-      const { lines, network, ready, running } = yield* start({
-        listeners: [listenerAt(":443"), listenerAt(":8443")],
-        unbindable: [":8443"]
-      })
-      const error = yield* Effect.flip(Fiber.join(running))
-      assert.strictEqual(error.message, "cannot listen on :8443")
-      assert.deepStrictEqual(lines, [])
-      assert.deepStrictEqual(ready, [])
-      assert.strictEqual(network.listening.size, 0)
-    })
-  )
 })
 
 describe("the drain", () => {
@@ -111,12 +92,14 @@ describe("the drain", () => {
 
   it.effect("lets connections go on through the pipeline, and is over with the last of them", () =>
     Effect.gen(function* () {
-      const { entries, lines, network, running, stop } = yield* start()
+      const { drain, entries, lines, network, running, stop } = yield* start()
+      assert.isFalse(drain.began)
       const young = connect(network, ":443")
       const old = connect(network, ":443", HELLO)
       yield* Queue.offer(stop, "SIGINT")
       yield* TestClock.adjust("1 second")
       assert.strictEqual(network.listening.size, 0)
+      assert.isTrue(drain.began)
       old.fail()
       young.send(HELLO)
       const backend = new FakeConnection(network, BACKEND, LOCAL)
@@ -219,20 +202,44 @@ describe("SIGHUP", () => {
       assert.strictEqual(saidSince(lines)[1], "INFO reloaded path=/srv/geo.mmdb")
     })
   )
+
+  it.effect("is heard again after a defect in reading", () =>
+    Effect.gen(function* () {
+      let attempts = 0
+      const { lines, reload } = yield* start({
+        reload: Effect.suspend(() => {
+          if (++attempts === 1) throw new Error("a bug of ours")
+          return Effect.succeed("/srv/geo.mmdb")
+        })
+      })
+      for (let i = 0; i < 2; i++) {
+        yield* Queue.offer(reload, "SIGHUP")
+        yield* TestClock.adjust(0)
+      }
+      assert.lengthOf(saidSince(lines), 2)
+      assert.match(saidSince(lines)[0]!, /^ERROR reloading met a defect of the proxy .*a bug of ours/)
+      assert.strictEqual(saidSince(lines)[1], "INFO reloaded path=/srv/geo.mmdb")
+    })
+  )
 })
 
-it.effect("ends its connections as internal, and itself, at an exception that nobody has caught", () =>
-  Effect.gen(function* () {
-    const { connections, defect, entries, network, running } = yield* start()
-    const socket = connect(network, ":443")
-    yield* Deferred.die(defect, new Error("a bug of ours"))
-    const exit = yield* Fiber.await(running)
-    assert.isTrue(Exit.isFailure(exit) && Exit.hasDies(exit))
-    assert.strictEqual(socket.end, "reset")
-    assert.strictEqual(connections.size, 0)
-    assert.deepStrictEqual(
-      entries.map(({ outcome }) => outcome),
-      ["internal"]
-    )
-  })
-)
+for (const [what, ending] of [
+  ["an exception that nobody has caught", "defect"],
+  ["the end of its control plane", "controlEnded"]
+] as const) {
+  it.effect(`ends its connections as internal, and itself, at ${what}`, () =>
+    Effect.gen(function* () {
+      const { connections, entries, network, running, ...started } = yield* start()
+      const socket = connect(network, ":443")
+      yield* Deferred.die(started[ending], new Error("a bug of ours"))
+      const exit = yield* Fiber.await(running)
+      assert.isTrue(Exit.isFailure(exit) && Exit.hasDies(exit))
+      assert.strictEqual(socket.end, "reset")
+      assert.strictEqual(connections.size, 0)
+      assert.deepStrictEqual(
+        entries.map(({ outcome }) => outcome),
+        ["internal"]
+      )
+    })
+  )
+}

@@ -9,7 +9,7 @@ import { awaitDescriptors, cpuMsOf, descriptorsOf } from "./ProcessState.ts"
 import { startTcpServer } from "./TcpServer.ts"
 import { startTransferBackend, TRANSFER_NAME } from "./Transfer.ts"
 
-const OPEN_FILES = 256
+const OPEN_FILES = 512
 const CLIENTS = 500
 
 /** Two descriptors each: half of what the process may have. */
@@ -20,7 +20,7 @@ const IDLE_CPU_MS_MAX = 100
 
 const NAME = "held.test"
 
-it.live("with 256 descriptors for 500 clients at once resets the excess, serves the others, and recovers", () =>
+it.live("with 512 descriptors for 500 clients at once resets the excess, serves the others, and recovers", () =>
   Effect.gen(function* () {
     const backend = yield* startHoldingBackend
     const transfers = yield* startTransferBackend
