@@ -7,7 +7,7 @@
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { Context, Effect, FileSystem, Layer, type PlatformError, type Scope } from "effect"
 import { Reactivity } from "effect/reactivity"
-import { SqlClient, type SqlError } from "effect/sql"
+import { SqlClient, SqlError } from "effect/sql"
 import { DatabaseSync } from "node:sqlite"
 import { PRIVATE_FILE_MODE } from "./PrivateFile.ts"
 import type { Database } from "./Database.ts"
@@ -144,10 +144,8 @@ const FOREIGN = "is a database of another program; set database.path to a file o
 const newer = (version: number): string =>
   `is of a newer mc-proxy (schema ${version}, and this one knows ${SCHEMA_VERSION}); run that one, or restore a snapshot of an older one`
 
-const problemOf = (error: unknown): string => sqliteProblem(isSqlError(error) ? error.reason.cause : error).message
-
-const isSqlError = (error: unknown): error is SqlError.SqlError =>
-  typeof error === "object" && error !== null && "reason" in error
+const problemOf = (error: unknown): string =>
+  sqliteProblem(SqlError.isSqlError(error) ? error.reason.cause : error).message
 
 /** An empty file, which SQLite takes for a new database. Its mode is what the files beside it get, too. */
 const createIfMissing = Effect.fnUntraced(function* (file: string) {

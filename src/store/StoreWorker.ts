@@ -1,6 +1,6 @@
 /**
  * The thread that owns the database: SQLite blocks its caller for as long as the disk takes, and here that is nobody
- * with a connection. It ends, and closes the database, when the main thread says so.
+ * else. It ends, and closes the database, when the thread that started it says so.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeWorkerRunner from "@effect/platform-node/NodeWorkerRunner"
@@ -11,7 +11,7 @@ import * as Database from "./Database.ts"
 import { layerChecked } from "./DatabaseFile.ts"
 import { StoreRpcs } from "./StoreRpcs.ts"
 
-/** The main thread has claimed the file and brought it up to date. */
+/** Who started it has claimed the file and brought it up to date. */
 const file = Schema.decodeUnknownSync(Schema.String)(workerData)
 
 const layerHandlers = StoreRpcs.toLayer({
