@@ -17,14 +17,17 @@ const optional = <S extends Schema.Top & Schema.WithoutConstructorDefault>(
     Schema.withDecodingDefaultKey(Effect.succeed(fallback))
   )
 
-export const text = optional(Schema.String, "")
+/** JSON can carry half of a surrogate pair, and neither protobuf nor the database can. */
+const isUnicode = Schema.makeFilter((value: string) => value.isWellFormed(), { expected: "well-formed Unicode" })
+
+export const text = optional(Schema.String.check(isUnicode), "")
 export const flag = optional(Schema.Boolean, false)
-export const uint32 = optional(Schema.Int, 0)
+export const uint32 = optional(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 0xffff_ffff })), 0)
 export const list = <Item extends Schema.Top>(item: Item) => optional(Schema.Array(item), [])
 
 /** A whole number that proto3 JSON writes as a string. Exact up to 2^53. */
 export const uint64 = Schema.Union([Schema.String, Schema.Int]).pipe(
-  Schema.decodeTo(Schema.Int, {
+  Schema.decodeTo(Schema.Natural, {
     decode: SchemaGetter.transform(Number),
     encode: SchemaGetter.transform((value: number): string | number => String(value))
   }),
@@ -32,9 +35,12 @@ export const uint64 = Schema.Union([Schema.String, Schema.Int]).pipe(
   Schema.withDecodingDefaultKey(Effect.succeed("0"))
 )
 
+/** Ten thousand years: `google.protobuf.Duration` has no more. */
+const DURATION_MS_MAX = 315_576_000_000_000
+
 /** Milliseconds, which proto3 JSON writes as seconds: `"12.345s"`. */
 const durationMs = Schema.String.pipe(
-  Schema.decodeTo(Schema.Number, {
+  Schema.decodeTo(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: DURATION_MS_MAX })), {
     decode: SchemaGetter.transform((wire: string) => Math.round(Number(wire.slice(0, -1)) * 1000)),
     encode: SchemaGetter.transform((ms: number) => `${ms / 1000}s`)
   })

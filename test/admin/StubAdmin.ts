@@ -55,7 +55,7 @@ export const startAdmin = Effect.fnUntraced(function* (answers: Answers, health:
 })
 
 /** Every operation of the group, each noted before it is answered. */
-const recording = (answers: Answers, asked: Array<Asked>): Handlers => {
+export const recording = (answers: Answers, asked: Array<Asked>): Handlers => {
   const answerOf = new Map<string, (request: never) => unknown>(Object.entries(answers))
   const handlers = [...AdminRpcs.requests.keys()].map((operation) => [
     operation,
