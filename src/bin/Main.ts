@@ -9,18 +9,24 @@ export interface CommandError {
 }
 
 /**
- * Runs a program to its end and exits: 0 done, 1 failed, 2 wrong usage. What went wrong goes to stderr without a stack
- * trace, which is shown for defects at log level debug alone.
+ * Runs the program called `name` to its end and exits: 0 done, 1 failed, 2 wrong usage. What went wrong goes to stderr
+ * without a stack trace, which is shown for defects at log level debug alone.
  */
-export const runMain = (program: Effect.Effect<void, CommandError>): void => {
+export const runMain = (name: string, program: Effect.Effect<void, CommandError>): void => {
   const reported = Effect.onExit(program, (exit) =>
-    Exit.isSuccess(exit) || isWrongUsage(exit.cause) ? Effect.void : Console.error(explain(exit.cause))
+    Exit.isSuccess(exit) || isWrongUsage(exit.cause) ? Effect.void : Console.error(explain(name, exit.cause))
   )
-  run(reported, {
+  run(Effect.ensuring(reported, flushed), {
     disableErrorReporting: true,
     teardown: (exit, onExit) => onExit(Exit.isSuccess(exit) ? 0 : isWrongUsage(exit.cause) ? 2 : 1)
   })
 }
+
+/** A pipe takes what its reader has room for, and the rest of what was printed would go with the process. */
+const flushed = Effect.callback<void>((resume) => {
+  // A reader that has gone is no failure, and is told here, too.
+  process.stdout.on("error", () => {}).write("", () => resume(Effect.void))
+})
 
 /** Signals are the program's own affair: the server drains at the first, and the system's default ends the rest. */
 const run = Runtime.makeRunMain(({ fiber, teardown }) => {
@@ -28,25 +34,26 @@ const run = Runtime.makeRunMain(({ fiber, teardown }) => {
 })
 
 /** Help that was asked for goes to stdout; a wrong usage gets its errors and a hint on stderr. */
-export const layerCli: Layer.Layer<never> = Layer.mergeAll(
-  CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] }),
-  CliOutput.layerPresenter({
-    present: Effect.fnUntraced(function* (event) {
-      const formatter = CliOutput.defaultFormatter({ colors: false })
-      switch (event._tag) {
-        case "Version":
-          return yield* Console.log(`${event.name} ${event.version}`)
-        case "Help": {
-          const help = formatter.formatHelpDoc(event.helpDoc)
-          return yield* event.reason === "Implicit" ? Console.error(help) : Console.log(help)
+export const layerCli = (name: string): Layer.Layer<never> =>
+  Layer.mergeAll(
+    CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] }),
+    CliOutput.layerPresenter({
+      present: Effect.fnUntraced(function* (event) {
+        const formatter = CliOutput.defaultFormatter({ colors: false })
+        switch (event._tag) {
+          case "Version":
+            return yield* Console.log(`${event.name} ${event.version}`)
+          case "Help": {
+            const help = formatter.formatHelpDoc(event.helpDoc)
+            return yield* event.reason === "Implicit" ? Console.error(help) : Console.log(help)
+          }
+          case "InvalidInvocation":
+            for (const { message } of event.errors) yield* Console.error(`${name}: ${singleLine(message)}`)
+            return yield* Console.error(`See ${event.commandPath.join(" ")} --help`)
         }
-        case "InvalidInvocation":
-          for (const { message } of event.errors) yield* Console.error(`mc-proxy: ${singleLine(message)}`)
-          return yield* Console.error(`See ${event.commandPath.join(" ")} --help`)
-      }
+      })
     })
-  })
-)
+  )
 
 /** The library's messages are laid out over lines, and repeat what the user typed. */
 const singleLine = (message: string): string => stripVTControlCharacters(message).replace(/\s+/g, " ").trim()
@@ -55,10 +62,10 @@ const singleLine = (message: string): string => stripVTControlCharacters(message
 const isWrongUsage = (cause: Cause.Cause<unknown>): boolean =>
   CliError.isCliError(Option.getOrUndefined(Cause.findErrorOption(cause)))
 
-const explain = (cause: Cause.Cause<CommandError>): string => {
+const explain = (name: string, cause: Cause.Cause<CommandError>): string => {
   const error = Option.getOrUndefined(Cause.findErrorOption(cause))
-  if (error !== undefined) return `mc-proxy: ${error.message}`
+  if (error !== undefined) return `${name}: ${error.message}`
   const defect = Cause.squash(cause)
   const debug = process.env["MCPROXY_LOG_LEVEL"] === "debug"
-  return `mc-proxy: ended by a defect of its own: ${debug ? Cause.pretty(cause) : String(defect)}`
+  return `${name}: ended by a defect of its own: ${debug ? Cause.pretty(cause) : String(defect)}`
 }

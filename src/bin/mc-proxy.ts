@@ -72,4 +72,4 @@ const program = Command.make("mc-proxy").pipe(
   Command.run({ version })
 )
 
-runMain(program.pipe(Effect.provide([layerCli, NodeServices.layer])))
+runMain("mc-proxy", program.pipe(Effect.provide([layerCli("mc-proxy"), NodeServices.layer])))
