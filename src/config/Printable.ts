@@ -25,8 +25,11 @@ export const showText = (text: string): string => {
     text.length > SHOWN_LENGTH_MAX
       ? cut(text).replace(/:\/\/[^/?#]*(?:@|$)/g, "://…")
       : text.replace(/:\/\/[^/?#]*@/g, "://…@")
-  return JSON.stringify(shown).replace(INVISIBLE, escapeUnits)
+  return escapeInvisible(JSON.stringify(shown))
 }
+
+/** The whole of a text on one line of any terminal, by JSON's escapes; JSON of one line stays the same value. */
+export const escapeInvisible = (text: string): string => text.replace(INVISIBLE, escapeUnits)
 
 /** As JSON does: each UTF-16 unit for itself. */
 const escapeUnits = (char: string): string =>

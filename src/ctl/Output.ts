@@ -1,0 +1,66 @@
+/**
+ * What a command prints on stdout: lines for people, or with `--json` one document of proto3 JSON, every field in it.
+ *
+ * Nothing of it acts on a terminal, whoever has chosen it. A reader that goes away ends the printing, and is no failure.
+ */
+import { Console, Context, Effect, Layer, Schema, Stdio, Stream, Terminal } from "effect"
+import type { Rpc } from "effect/rpc"
+import type { Operation } from "../admin/AdminClient.ts"
+import type { AdminError } from "../admin/AdminError.ts"
+import { AdminRpcs } from "../admin/AdminRpcs.ts"
+import type { AdminUnreachable } from "../admin/AdminUnreachable.ts"
+import { escapeInvisible } from "../config/Printable.ts"
+
+export class Output extends Context.Service<
+  Output,
+  {
+    readonly json: boolean
+    /** Of the terminal; `undefined`: stdout is none. */
+    readonly width: number | undefined
+    /** Each line as it comes. */
+    print(lines: Stream.Stream<string, Unanswered>): Effect.Effect<void, Unanswered>
+  }
+>()("mc-proxy/ctl/Output") {
+  static layer(json: boolean): Layer.Layer<Output, never, Stdio.Stdio | Terminal.Terminal> {
+    return Layer.effect(
+      Output,
+      Effect.gen(function* () {
+        const stdio = yield* Stdio.Stdio
+        const terminal = yield* Terminal.Terminal
+        const width = (yield* stdio.stdoutIsTerminal) ? yield* terminal.columns : undefined
+        const print = (lines: Stream.Stream<string, Unanswered>) =>
+          lines.pipe(
+            Stream.map((line) => `${escapeInvisible(line)}\n`),
+            Stream.run(stdio.stdout()),
+            Effect.catchTag("PlatformError", () => Effect.void)
+          )
+        return Output.of({ json, width, print })
+      })
+    )
+  }
+}
+
+type Unanswered = AdminError | AdminUnreachable
+
+/** Prints what an operation has answered; `lines` are for people. */
+export const answer = Effect.fnUntraced(function* <const O extends Operation["_tag"]>(
+  operation: O,
+  value: Rpc.Success<Rpc.ExtractTag<Operation, O>>,
+  lines: (width: number | undefined) => ReadonlyArray<string>
+) {
+  const schema = AdminRpcs.requests.get(operation)!.successSchema
+  yield* document(() => Schema.encodeUnknownSync(schema)(value), lines)
+})
+
+/** Prints a document that is no operation's answer. */
+export const document = Effect.fnUntraced(function* (
+  json: () => unknown,
+  lines: (width: number | undefined) => ReadonlyArray<string>
+) {
+  const output = yield* Output
+  const text = output.json ? JSON.stringify(json(), null, 2).split("\n") : lines(output.width)
+  yield* output.print(Stream.fromIterable(text))
+})
+
+/** What works and is hardly meant so. */
+export const warn = (warning: string) => Console.error(`warning: ${escapeInvisible(warning)}`)
