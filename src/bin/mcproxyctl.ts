@@ -5,4 +5,4 @@ import { ctl, PROGRAM } from "../ctl/Ctl.ts"
 import { layerCli, runMain } from "./Main.ts"
 import { version } from "./Version.ts"
 
-runMain(PROGRAM, ctl(version).pipe(Effect.provide([layerCli(PROGRAM), NodeServices.layer])))
+runMain(PROGRAM, ctl(process.argv.slice(2), version).pipe(Effect.provide([layerCli(PROGRAM), NodeServices.layer])))

@@ -55,5 +55,9 @@ const ctlCommand = Command.make(PROGRAM).pipe(
   Command.provide(({ json, socket }) => Layer.merge(AdminClient.layer({ socket }), Output.layer(json)))
 )
 
-/** Runs the command that the process was called with. */
-export const ctl = (version: string) => Command.run(ctlCommand, { version })
+/** Runs a command line. */
+export const ctl = (
+  args: ReadonlyArray<string>,
+  version: string
+): Effect.Effect<void, { readonly message: string }, Command.Environment> =>
+  Command.runWith(ctlCommand, { version })(args)

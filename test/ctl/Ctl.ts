@@ -1,9 +1,8 @@
 /** `mcproxyctl` in the test's own process: what a command line prints, and how it fails. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Console, Effect, Exit, Layer, Option, Sink, Stdio, Stream, Terminal } from "effect"
-import { Command } from "effect/cli"
 import { layerCli } from "../../src/bin/Main.ts"
-import { ctlCommand } from "../../src/ctl/Ctl.ts"
+import { ctl as runCtl } from "../../src/ctl/Ctl.ts"
 
 export interface CtlOptions {
   readonly stdin?: string
@@ -25,6 +24,7 @@ export const ctl = (socket: string, args: ReadonlyArray<string>, options: CtlOpt
     const stdout: Array<string> = []
     const stderr: Array<string> = []
     const stdio = Stdio.layerTest({
+      args: Effect.succeed([...args, "--socket", socket]),
       stdin: Stream.make(new TextEncoder().encode(options.stdin ?? "")),
       stdout: () => Sink.forEach((text) => Effect.sync(() => stdout.push(String(text)))),
       stdoutIsTerminal: Effect.succeed(options.width !== undefined)
@@ -34,7 +34,7 @@ export const ctl = (socket: string, args: ReadonlyArray<string>, options: CtlOpt
       log: (line: string) => stdout.push(`${line}\n`),
       error: (line: string) => stderr.push(`${line}\n`)
     }
-    const exit = yield* Command.runWith(ctlCommand, { version: "1.2.3" })([...args, "--socket", socket]).pipe(
+    const exit = yield* runCtl([...args, "--socket", socket], "1.2.3").pipe(
       Effect.provide(Layer.merge(stdio, terminal(options.width ?? 0))),
       Effect.provide([layerCli("mcproxyctl"), NodeServices.layer]),
       Effect.provideService(Console.Console, console),
