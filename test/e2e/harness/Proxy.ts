@@ -26,6 +26,7 @@ export interface ProxyConfig {
   readonly firewall?: Section
   readonly proxy?: Section
   readonly log?: Section
+  readonly grpc?: Section
 }
 
 export interface ListenerConfig extends Section {
@@ -33,6 +34,9 @@ export interface ListenerConfig extends Section {
   readonly addr?: string
   readonly routes?: ReadonlyArray<Section & { readonly hostname: string; readonly backend: string }>
 }
+
+/** `[grpc]`: an admin socket in the proxy's folder. */
+export const ADMIN = { addr: "admin.sock" } as const
 
 type Section = Readonly<Record<string, unknown>>
 
@@ -89,6 +93,19 @@ export class Proxy {
   /** Where the listener is bound that the config names `addr`. */
   addressOf(addr: string): string {
     return this.#listening().find(({ listener }) => listener === addr)!.address
+  }
+
+  /** Where a listener is bound that was added while the proxy runs. */
+  boundTo(addr: string): Effect.Effect<string> {
+    return this.#until(
+      `the listener ${addr}`,
+      () => this.#listening().find(({ listener }) => listener === addr)?.address
+    )
+  }
+
+  /** The admin socket of a config with `grpc: ADMIN`. */
+  get adminSocket(): string {
+    return join(this.folder, ADMIN.addr)
   }
 
   /** The next access line, in the order of the log, that no call before has given and for which `predicate` holds. */
