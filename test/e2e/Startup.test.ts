@@ -85,7 +85,7 @@ it.live("refuses a GeoIP database that is none, and exits 1", () =>
   })
 )
 
-it.live("refuses a rule by country without a database, and a route that it does not serve yet, and exits 1", () =>
+it.live("refuses a rule by country without a database, and a route whose certificate does not load, and exits 1", () =>
   Effect.gen(function* () {
     const rules = yield* startWith(quiet({ listeners: [{}], firewall: { blocked_countries: ["DE"] } }))
     assertSaid(rules.server, `${rules.file}: firewall.blocked_countries: needs a database`)
@@ -93,7 +93,10 @@ it.live("refuses a rule by country without a database, and a route that it does 
 
     const route = { hostname: "a.test", backend: "127.0.0.1:1", mode: "l7", tls_cert: "a.pem", tls_key: "a.key" }
     const l7 = yield* startWith(quiet({ listeners: [{ routes: [route] }] }))
-    assertSaid(l7.server, `${l7.file}: listeners[0].routes[0].mode: "l7" is not served`)
+    assert.strictEqual(l7.server.code, 1)
+    assert.match(l7.server.stderr, /^ {2}listeners\[0\]\.routes\[0\]\.tls_cert: ".*a\.pem" no such file/m)
+    assert.match(l7.server.stderr, /^ {2}listeners\[0\]\.routes\[0\]\.tls_key: ".*a\.key" no such file/m)
+    assert.deepStrictEqual(l7.check, l7.server)
   })
 )
 

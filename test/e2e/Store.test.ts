@@ -9,6 +9,7 @@ import { temporaryFolder } from "./harness/Folder.ts"
 import { hello } from "./harness/Hello.ts"
 import { runProgram } from "./harness/Program.ts"
 import { type Proxy, type ProxyConfig, startProxy, startProxyIn, writeConfig } from "./harness/Proxy.ts"
+import { assertRefused } from "./harness/Refusal.ts"
 import { connect } from "./harness/Wire.ts"
 
 const GEOIP = join(ROOT, "test", "fixtures", "geoip", "GeoLite2-Country-Test.mmdb")
@@ -77,9 +78,26 @@ describe("the database", () => {
       const route = { ...routeTo(backend), mode: "l7", tls_cert: "a.pem", tls_key: "a.key" }
       const { code, stderr } = yield* run("server", "-c", writeConfig(folder, { listeners: [{ routes: [route] }] }))
       assert.strictEqual(code, 1)
-      assert.include(stderr, "listeners[0].routes[0].mode")
+      assert.include(stderr, "listeners[0].routes[0].tls_cert")
       const proxy = yield* startProxyIn(folder, { listeners: [{ routes: [routeTo(backend)] }] })
       yield* assertReaches(proxy, backend)
+    })
+  )
+
+  it.live("keeps an L7 route, which is not served yet: its clients are reset, and the operator is warned", () =>
+    Effect.gen(function* () {
+      const [tls_cert, tls_key] = ["server.pem", "server.key"].map((file) =>
+        join(ROOT, "test/config/certificates", file)
+      )
+      const route = { hostname: "a.test", backend: "127.0.0.1:1", mode: "l7", tls_cert, tls_key }
+      const proxy = yield* startProxy({ listeners: [{ routes: [route] }] })
+      const client = yield* connect(proxy.address)
+      yield* client.send(hello("a.test"))
+      const told = { hostname: "a.test", backend: "127.0.0.1:1", mode: "l7", outcome: "certificate_unavailable" }
+      yield* assertRefused(proxy, client, told)
+      assert.deepStrictEqual(warningsOf(proxy), [
+        "route a.test on 127.0.0.1:0: L7 is not served by this version yet; its connections are reset as certificate_unavailable"
+      ])
     })
   )
 

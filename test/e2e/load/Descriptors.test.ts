@@ -5,7 +5,7 @@ import { hello } from "../harness/Hello.ts"
 import { startProxy } from "../harness/Proxy.ts"
 import { connect } from "../harness/Wire.ts"
 import { visit } from "./MixedLoad.ts"
-import { awaitDescriptors, cpuMsOf, descriptorsOf } from "./ProcessState.ts"
+import { awaitDescriptors, cpuMsOf, settledDescriptorsOf } from "./ProcessState.ts"
 import { startTcpServer } from "./TcpServer.ts"
 import { startTransferBackend, TRANSFER_NAME } from "./Transfer.ts"
 
@@ -32,7 +32,7 @@ it.live("with 512 descriptors for 500 clients at once resets the excess, serves 
     const { pid } = proxy.program
     const [warmUp] = yield* visit(proxy.address, "finishesFirst", 0)
     yield* proxy.accessOf(warmUp!)
-    const before = descriptorsOf(pid)
+    const before = yield* settledDescriptorsOf(pid)
 
     yield* Effect.gen(function* () {
       const clients = yield* Effect.forEach(Array.from({ length: CLIENTS }), () => connect(proxy.address), TOGETHER)

@@ -5,7 +5,7 @@ import { openFilesMax } from "../../../src/net/node/OpenFiles.ts"
 import { type Program, startProgram } from "../harness/Program.ts"
 import { type Proxy, startProxy } from "../harness/Proxy.ts"
 import { visit } from "./MixedLoad.ts"
-import { awaitDescriptors, descriptorsOf, residentBytesOf } from "./ProcessState.ts"
+import { awaitDescriptors, descriptorsOf, residentBytesOf, settledDescriptorsOf } from "./ProcessState.ts"
 import { startTransferBackend, TRANSFER_NAME } from "./Transfer.ts"
 
 const CONNECTIONS_WANTED = 10_000
@@ -44,7 +44,7 @@ it.live(
       const { pid } = proxy.program
 
       yield* serveOthers(proxy, 0)
-      const before = { descriptors: descriptorsOf(pid), bytes: residentBytesOf(pid) }
+      const before = { descriptors: yield* settledDescriptorsOf(pid), bytes: residentBytesOf(pid) }
       const half = String(CONNECTIONS / 2)
       const idle = yield* startBeside("IdleClients.ts", proxy.address, IDLE_NAME, half, half)
       assert.strictEqual(yield* firstLine(idle), "open")

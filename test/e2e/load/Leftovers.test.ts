@@ -3,7 +3,7 @@ import { Effect, Random } from "effect"
 import { type Proxy, type ProxyConfig, startProxy } from "../harness/Proxy.ts"
 import { assertBytes, pair } from "./Accounts.ts"
 import { BLOCKED_NETWORK, KINDS, startWorld, visit, type World } from "./MixedLoad.ts"
-import { awaitDescriptors, descriptorsOf } from "./ProcessState.ts"
+import { awaitDescriptors, settledDescriptorsOf } from "./ProcessState.ts"
 
 /** As many at once as keep every stage of the pipeline busy. */
 const AT_ONCE = 50
@@ -18,7 +18,7 @@ it.live(
 
       const warmUp = yield* visitMany(proxy, 0, 100)
       yield* proxy.access(() => proxy.accessLines.length >= warmUp.length)
-      const before = descriptorsOf(pid)
+      const before = yield* settledDescriptorsOf(pid)
       const visits = [...warmUp, ...(yield* visitMany(proxy, 100, 1000))]
       yield* proxy.access(() => proxy.accessLines.length >= visits.length)
       yield* awaitDescriptors(pid, before)

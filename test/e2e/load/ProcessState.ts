@@ -38,6 +38,14 @@ export const eventually = <A>(what: string, read: () => A, is: (value: A) => boo
     )
   })
 
+/** The same, of a proxy that is served its database by now: its thread opens that while connections come already. */
+export const settledDescriptorsOf = (pid: number): Effect.Effect<number> => {
+  // A process maps this file into its memory as the last step of opening a database (WAL).
+  const maps = () => readFileSync(`/proc/${pid}/maps`, "utf8")
+  const opened = eventually("an open database", maps, (mapped) => mapped.includes(".db-shm"))
+  return Effect.map(opened, () => descriptorsOf(pid))
+}
+
 /** Waits until a process has no more than so many descriptors open. */
 export const awaitDescriptors = (pid: number, count: number): Effect.Effect<number> =>
   eventually(
