@@ -3,6 +3,7 @@
  * never a refusal of the proxy's own.
  */
 import { Data } from "effect"
+import { RpcClientError } from "effect/rpc"
 
 /** `message` names the socket, and says what to do. */
 export class AdminUnreachable extends Data.TaggedError("AdminUnreachable")<{
@@ -10,8 +11,9 @@ export class AdminUnreachable extends Data.TaggedError("AdminUnreachable")<{
   readonly reason: UnreachableReason
   readonly message: string
 }> {
-  /** For what a client of Node's `http` has failed with. */
+  /** For what Effect RPC, or the client of Node's `http` under it, has failed with. */
   static from(socket: string, error: unknown): AdminUnreachable {
+    if (endedEarly(error)) return new AdminUnreachable({ socket, reason: "cut", message: `${socket}: ${WORDS.cut}` })
     const code = codeOf(error)
     // HPE: of Node's HTTP parser.
     const reason = code === undefined || code.startsWith("HPE_") ? "foreign" : REASONS[code]
@@ -57,9 +59,15 @@ const WORDS: Readonly<Record<KnownReason, string>> = {
   missing: "no such socket; is the proxy running, and is this the addr of [grpc] in its config?",
   dead: "nobody is listening; is the proxy running?",
   denied: "permission denied; run this as the user that runs mc-proxy",
-  cut: "the connection ended before the answer; a change may have been made: look before you repeat it",
+  cut: "the connection ended before the answer; the proxy has stopped, with what was asked done or not",
   foreign: "what answers is no mc-proxy, or one of another version; is this the addr of [grpc] in its config?"
 }
+
+/** HTTP's end has come in order, and RPC's has not: a proxy that stops ends what it was at so. */
+const endedEarly = (error: unknown): boolean =>
+  error instanceof RpcClientError.RpcClientError &&
+  error.reason._tag === "RpcClientDefect" &&
+  !(error.reason.cause instanceof Error)
 
 /** The system's or the parser's code, which is on the innermost of errors that wrap each other. */
 const codeOf = (error: unknown): string | undefined => {

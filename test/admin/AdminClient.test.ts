@@ -139,14 +139,18 @@ const onConnection = (use: (client: Socket) => void) => () =>
 const reading = (answer: (client: Socket) => void) =>
   onConnection((client) => client.once("data", () => answer(client)))
 
-/** What an operation is answered that another version knows. */
-const answering = (exit: unknown) => () =>
+/** Answers an operation with one message of Effect RPC, and ends. */
+const answering = (message: object) => () =>
   createHttpServer((request, response) => {
     request.on("data", (chunk: Buffer) => {
       const { id } = JSON.parse(chunk.toString()) as { readonly id: string }
-      response.end(`${JSON.stringify({ _tag: "Exit", requestId: id, exit })}\n`)
+      response.end(`${JSON.stringify({ ...message, requestId: id })}\n`)
     })
   })
+
+const chunk = (value: object) => answering({ _tag: "Chunk", values: [value] })
+
+const succeeding = (value: object) => answering({ _tag: "Exit", exit: { _tag: "Success", value } })
 
 const unreachable: ReadonlyArray<readonly [string, UnreachableReason, RegExp, () => Server]> = [
   ["that closes the connection", "cut", /ended before the answer/, onConnection((client) => client.destroy())],
@@ -163,8 +167,8 @@ const unreachable: ReadonlyArray<readonly [string, UnreachableReason, RegExp, ()
     /no mc-proxy/,
     () => createHttpServer((_, response) => response.writeHead(404).end())
   ],
-  ["of another version", "foreign", /another version/, answering({ _tag: "Success", value: { version: 2 } })],
-  ["that answers nothing", "foreign", /no mc-proxy/, () => createHttpServer((_, response) => response.end())]
+  ["of another version", "foreign", /another version/, succeeding({ version: 2 })],
+  ["that answers nothing", "cut", /ended before the answer/, () => createHttpServer((_, response) => response.end())]
 ]
 
 describe("a socket", () => {
@@ -176,6 +180,18 @@ describe("a socket", () => {
       assert.strictEqual(error.reason, reason)
       assert.match(error.message, words)
       assert.isTrue(error.message.startsWith(`${socket}: `))
+    })
+  )
+
+  it.live("whose proxy stops, or is of another version, is told to who watches", () =>
+    Effect.gen(function* () {
+      const watch = (make: () => Server) =>
+        Effect.flatMap(serve(make), (socket) =>
+          Effect.flip(at(socket, (admin) => Stream.runDrain(admin.watchConnections({}))))
+        )
+      const stopped = yield* watch(chunk({ event: "EVENT_DROPPED", dropped: "1" }))
+      assert.match(stopped.message, /ended before the answer; the proxy has stopped/)
+      assert.match((yield* watch(chunk({ event: "EVENT_RENAMED" }))).message, /another version/)
     })
   )
 
