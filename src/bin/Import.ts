@@ -1,5 +1,11 @@
-/** `mc-proxy import`: makes the database's listeners, routes, policies and rules equal to the config file's. */
+/**
+ * `mc-proxy import`: makes the database's listeners, routes, policies and rules equal to the config file's.
+ *
+ * A running proxy has the database, and is asked to do it through its admin socket; else it is done here.
+ */
 import { Console, Effect } from "effect"
+import { AdminClient } from "../admin/AdminClient.ts"
+import { Route } from "../admin/AdminSchema.ts"
 import { checkCertificates } from "../config/CertificateCheck.ts"
 import { loadConfig, stateOf, type Config } from "../config/Config.ts"
 import { ConfigError } from "../config/ConfigError.ts"
@@ -23,13 +29,19 @@ export const importFile = Effect.fn("import")(function* (file: string, dryRun: b
 })
 
 const preview = (config: Config) =>
+  config.grpc === undefined
+    ? compare(config)
+    : Effect.catchTag(askProxy(config, config.grpc.addr, true), "AdminUnreachable", () => compare(config))
+
+/** Reads the database, whoever has it. */
+const compare = (config: Config) =>
   Effect.map(readSeeded(config.database.path), (stored) => differences(stored ?? EMPTY, stateOf(config)))
 
-const apply = Effect.fnUntraced(function* (config: Config) {
+const apply = (config: Config) => Effect.catchTag(importHere(config), "DatabaseInUse", () => importThere(config))
+
+const importHere = Effect.fnUntraced(function* (config: Config) {
   const wanted = stateOf(config)
-  const claimed = yield* DatabaseFile.claim(config.database.path).pipe(
-    Effect.catchTag("DatabaseInUse", ({ file }) => DatabaseError.of(file, RUNNING))
-  )
+  const claimed = yield* DatabaseFile.claim(config.database.path)
   return yield* Effect.gen(function* () {
     const { seeded, snapshot } = yield* Database.load()
     if (seeded) yield* Database.commit(snapshot.revision, [diff(snapshot, wanted)])
@@ -38,4 +50,23 @@ const apply = Effect.fnUntraced(function* (config: Config) {
   }).pipe(Effect.provide(DatabaseFile.layer(claimed)))
 }, Effect.scoped)
 
-const RUNNING = "the proxy is running on it, and nothing was imported; stop the proxy, import, and start it again"
+const importThere = (config: Config) =>
+  config.grpc === undefined
+    ? DatabaseError.of(config.database.path, RUNNING)
+    : Effect.catchTag(askProxy(config, config.grpc.addr, false), "AdminUnreachable", ({ message }) =>
+        DatabaseError.of(config.database.path, `another process has it, and cannot be asked to import: ${message}`)
+      )
+
+const RUNNING =
+  "the proxy is running on it, and nothing was imported; give it a [grpc] to be asked at, or stop it for the import"
+
+const askProxy = (config: Config, socket: string, dryRun: boolean) =>
+  Effect.gen(function* () {
+    const listeners = config.listeners.map(({ routes, ...listener }) => ({
+      listener,
+      routes: routes.map((route) => Route.make(route))
+    }))
+    const admin = yield* AdminClient
+    const answer = yield* admin.importState({ listeners, firewallRules: config.firewall.rules, dryRun })
+    return answer.differences
+  }).pipe(Effect.provide(AdminClient.layer({ socket })))

@@ -8,6 +8,7 @@ import { importFile } from "./Import.ts"
 import { layerCli, runMain } from "./Main.ts"
 import { server } from "./Server.ts"
 import { snapshot } from "./Snapshot.ts"
+import { status } from "./Status.ts"
 import { version } from "./Version.ts"
 
 const config = Flag.String("config").pipe(
@@ -35,6 +36,10 @@ const importCommand = Command.make(
   },
   (flags) => importFile(flags.config, flags.dryRun)
 ).pipe(Command.withDescription("Make the database's listeners, routes, policies and rules equal to the file's"))
+
+const statusCommand = Command.make("status", { config }, (flags) => status(flags.config)).pipe(
+  Command.withDescription("Ask the running proxy through its admin socket how it is")
+)
 
 const snapshotCommand = Command.make(
   "snapshot",
@@ -68,7 +73,14 @@ const devserverCommand = Command.make("devserver", { dir }, (flags) =>
 
 const program = Command.make("mc-proxy").pipe(
   Command.withDescription("A TLS proxy and router"),
-  Command.withSubcommands([serverCommand, checkCommand, importCommand, snapshotCommand, devserverCommand]),
+  Command.withSubcommands([
+    serverCommand,
+    checkCommand,
+    importCommand,
+    statusCommand,
+    snapshotCommand,
+    devserverCommand
+  ]),
   Command.run({ version })
 )
 
