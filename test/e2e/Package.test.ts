@@ -8,7 +8,7 @@ import { builtBinary, ROOT } from "./harness/Binary.ts"
 import { temporaryFolder } from "./harness/Folder.ts"
 import { hello } from "./harness/Hello.ts"
 import { runProgram } from "./harness/Program.ts"
-import { startProxy } from "./harness/Proxy.ts"
+import { ADMIN, startProxy } from "./harness/Proxy.ts"
 import { connect } from "./harness/Wire.ts"
 
 const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { readonly version: string }
@@ -78,7 +78,8 @@ it.live("works from the files of its package alone", () =>
     const paths = files.map(({ path }) => path)
     // Bundled, because only the patched one works.
     assert.include(paths, `${BUNDLED}dist/SqliteClient.js`)
-    const kept = paths.filter((path) => !/^(?:bin|dist)\//.test(path) && !path.startsWith(BUNDLED))
+    assert.include(paths, "proto/mc_proxy/v1/admin.proto")
+    const kept = paths.filter((path) => !/^(?:bin|dist|proto)\//.test(path) && !path.startsWith(BUNDLED))
     assert.sameMembers(kept, ["CHANGELOG.md", "LICENSE", "README.md", "package.json"])
     assert.strictEqual((yield* runProgram("tar", ["-xzf", join(folder, filename), "-C", folder])).code, 0)
     symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"))
@@ -89,7 +90,15 @@ it.live("works from the files of its package alone", () =>
 
     const backend = yield* startBackend()
     const routes = [{ hostname: "a.test", backend: backend.address }]
-    const proxy = yield* startProxy({ listeners: [{ routes }] }, { binary })
+    const proxy = yield* startProxy({ listeners: [{ routes }], grpc: ADMIN }, { binary })
+    const ctl = join(folder, "package", "bin", "mcproxyctl.js")
+    const rule = ["firewall", "add", "ip", "192.0.2.1", "--socket", proxy.adminSocket]
+    assert.strictEqual((yield* runProgram(process.execPath, [ctl, ...rule])).code, 0)
+    const imports = yield* runProgram(process.execPath, ["--input-type=module", "--eval", IMPORTS], {
+      cwd: join(folder, "package"),
+      env: { SOCKET: proxy.adminSocket }
+    })
+    assert.deepStrictEqual(imports, { code: 0, signal: null, stdout: "192.0.2.1\n", stderr: "" })
     const client = yield* connect(proxy.address)
     yield* client.send(hello("a.test"))
     const inner = yield* backend.next
@@ -100,6 +109,18 @@ it.live("works from the files of its package alone", () =>
     assert.strictEqual((yield* proxy.accessOf(client)).outcome, "done")
   })
 )
+
+/** A program that uses what the package exports. */
+const IMPORTS = `
+import { Effect } from "effect"
+import { DataPlane } from "mc-proxy"
+import { AdminClient } from "mc-proxy/client"
+if (DataPlane.layer === undefined) throw new Error("mc-proxy exports no layer")
+const rules = Effect.flatMap(AdminClient, (admin) => admin.getFirewallRules({}))
+const asked = Effect.provide(rules, AdminClient.layer({ socket: process.env.SOCKET }))
+const answer = await Effect.runPromise(asked)
+console.log(answer.rules[0].value)
+`
 
 const BUNDLED = "node_modules/@effect/sql-sqlite-node/"
 
