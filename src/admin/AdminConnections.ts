@@ -55,14 +55,14 @@ export class AdminConnections {
   }
 
   /**
-   * Refuses new requests, cuts those that are not whole yet, and lets the others be answered for at most `finishMs`.
+   * Refuses new requests, cuts those that are not whole yet, and lets the others be answered for at most `finishTimeoutMs`.
    * Completes when every connection is closed.
    */
-  close(finishMs: number): Promise<void> {
+  close(finishTimeoutMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => (this.#closed = resolve))
     if (this.#peers.size === 0) this.#closed?.()
     for (const peer of this.#peers) peer.finish()
-    const deadline = setTimeout(() => this.#peers.forEach((peer) => peer.socket.destroy()), finishMs)
+    const deadline = setTimeout(() => this.#peers.forEach((peer) => peer.socket.destroy()), finishTimeoutMs)
     return closed.finally(() => clearTimeout(deadline))
   }
 

@@ -3,10 +3,10 @@
  * Connect, with health and reflection.
  *
  * Answers are given until the layer's scope closes. Then nobody new is let in, streams end, calls that are running
- * finish within `FINISH_MS_MAX`, and the socket's file is gone.
+ * finish within `finishTimeoutMs`, and the socket's file is gone.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { ByteSize, Deferred, Effect, Layer, type Scope } from "effect"
+import { ByteSize, Deferred, Effect, Layer, Scope } from "effect"
 import { HttpIncomingMessage } from "effect/http"
 import { type Rpc, type RpcGroup, RpcSerialization, RpcServer } from "effect/rpc"
 import { Drain } from "../control/Drain.ts"
@@ -26,6 +26,8 @@ export interface AdminServerOptions {
   readonly path: string
   /** How long a connection may ask nothing, and a request take to become whole. */
   readonly idleTimeoutMs?: number
+  /** How long calls may go on once the layer's scope closes. */
+  readonly finishTimeoutMs?: number
 }
 
 type Handlers = Rpc.ToHandler<RpcGroup.Rpcs<typeof AdminRpcs>>
@@ -34,6 +36,7 @@ export const layer = (options: AdminServerOptions): Layer.Layer<never, AdminSock
   Layer.effectDiscard(serve(options))
 
 const serve = Effect.fnUntraced(function* ({
+  finishTimeoutMs = FINISH_TIMEOUT_MS,
   idleTimeoutMs = IDLE_TIMEOUT_MS,
   path
 }: AdminServerOptions): Effect.fn.Return<void, AdminSocketError, Handlers | Drain | Scope.Scope> {
@@ -41,13 +44,13 @@ const serve = Effect.fnUntraced(function* ({
   const grpc = yield* serveGrpc(Deferred.await(closing))
   const rpc = yield* serveRpc(Deferred.await(closing))
   const connections = new AdminConnections((request, response) => {
-    if (request.url === RPC_PATH) rpc(request, response)
+    if (RPC_PATHS.includes(request.url ?? "")) rpc(request, response)
     else void grpc(request, response)
   }, idleTimeoutMs)
   yield* Effect.addFinalizer(() =>
     Effect.andThen(
       Deferred.fail(closing, new Unavailable({ message: "the admin server is closing" })),
-      Effect.promise(() => connections.close(FINISH_MS_MAX))
+      Effect.promise(() => connections.close(finishTimeoutMs))
     )
   )
   yield* listen(path, (socket) => connections.accept(socket))
@@ -72,14 +75,17 @@ const serveRpc = Effect.fnUntraced(function* (closing: Effect.Effect<never, Unav
     ])
   )
   const bounded = Effect.provideService(app, HttpIncomingMessage.MaxBodySize, ByteSize.bytes(MESSAGE_BYTES_MAX))
-  const handle = yield* NodeHttpServer.makeHandler(bounded, { scope: yield* Effect.scope })
+  // A scope of the requests' own: in this one they would come after what lets them finish, and be interrupted before it.
+  const scope = yield* Scope.fork(yield* Effect.scope)
+  const handle = yield* NodeHttpServer.makeHandler(bounded, { scope })
   return (request: AdminRequest, response: AdminResponse) => {
     if (request.method === "POST") handle(request, response)
     else refuse(response, 405)
   }
 })
 
-const RPC_PATH = "/rpc"
+/** Effect's own client ends the path in a slash. */
+const RPC_PATHS: ReadonlyArray<string> = ["/rpc", "/rpc/"]
 
 /** A million firewall rules have half of it. */
 const MESSAGE_BYTES_MAX = 64 * 1024 * 1024
@@ -88,4 +94,4 @@ const MESSAGE_BYTES_MAX = 64 * 1024 * 1024
 const IDLE_TIMEOUT_MS = 5 * 60_000
 
 /** Longer than a disk takes in a bad moment, and shorter than a supervisor waits before it kills. */
-const FINISH_MS_MAX = 3000
+const FINISH_TIMEOUT_MS = 3000

@@ -4,7 +4,7 @@ import { status } from "@grpc/grpc-js"
 import { Arbitrary, DateTime, Effect, Fiber, Queue, Schema, Stream } from "effect"
 import { RpcSchema } from "effect/rpc"
 import {
-  AdminError,
+  type AdminError,
   AlreadyExists,
   FailedPrecondition,
   Internal,
