@@ -1,6 +1,6 @@
-/** Arguments that several commands take, in canonical form: one that cannot be it is a wrong usage. */
+/** Arguments and flags that several commands take, in canonical form: one that cannot be it is a wrong usage. */
 import { Effect, Result } from "effect"
-import { Argument, CliError } from "effect/cli"
+import { Argument, CliError, Flag } from "effect/cli"
 import { showText } from "../config/Printable.ts"
 import { formatListenAddress, parseListenAddress } from "../snapshot/Endpoint.ts"
 import { parseHostname } from "../snapshot/Hostname.ts"
@@ -26,3 +26,15 @@ export const hostname = Argument.String("HOSTNAME").pipe(
   Argument.withDescription("The name that clients ask for (SNI)"),
   canonical("HOSTNAME", parseHostname)
 )
+
+/** A flag for as much as the API's whole numbers can say; how many are allowed, the proxy knows. */
+export const countFlag = (name: string): Flag.Flag<number> =>
+  Flag.Int(name).pipe(
+    Flag.withMetavar("N"),
+    Flag.filter(
+      (count) => count >= 0 && count <= UINT32_MAX,
+      () => `0 to ${UINT32_MAX}`
+    )
+  )
+
+const UINT32_MAX = 2 ** 32 - 1

@@ -3,6 +3,7 @@ import { Clock, DateTime, Effect, Schema, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { AdminClient } from "../admin/AdminClient.ts"
 import { type Connection, ConnectionEvent } from "../admin/AdminSchema.ts"
+import { countFlag } from "./Arguments.ts"
 import { answer, Output } from "./Output.ts"
 import { formatAge, formatBytes } from "./Quantity.ts"
 import { type Column, table } from "./Table.ts"
@@ -16,8 +17,7 @@ const list = Command.make(
     listenerAddr: filter("listener", "ADDR", "Only those of this listener"),
     hostname: filter("hostname", "NAME", "Only those for this name"),
     clientIp: filter("client", "IP", "Only those from this address"),
-    limit: Flag.Int("limit").pipe(
-      Flag.withMetavar("N"),
+    limit: countFlag("limit").pipe(
       Flag.withDescription("At most so many, the newest; default 1000"),
       Flag.withDefault(0)
     )

@@ -17,9 +17,10 @@ export const explainCommand = Command.make(
   (question) =>
     Effect.gen(function* () {
       const explained = yield* (yield* AdminClient).explainConnection(question)
-      yield* answer("explainConnection", explained, (width) => [
+      // Not cut to the terminal's width, because the details are what was asked for.
+      yield* answer("explainConnection", explained, () => [
         ...summary(explained),
-        ...table(COLUMNS, explained.stages, width)
+        ...table(COLUMNS, explained.stages, undefined)
       ])
     })
 ).pipe(Command.withDescription("Say what would be done with a connection, without one"))
@@ -34,5 +35,5 @@ const summary = ({ country, matchedRule, outcome, route }: typeof Explanation.Ty
 const COLUMNS: ReadonlyArray<Column<typeof StageVerdict.Type>> = [
   { title: "STAGE", cell: ({ stage }) => stage },
   { title: "VERDICT", cell: ({ verdict }) => verdict },
-  { title: "DETAIL", cell: ({ detail }) => detail, expendable: 1 }
+  { title: "DETAIL", cell: ({ detail }) => detail }
 ]

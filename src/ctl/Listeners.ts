@@ -4,7 +4,7 @@ import { Command, Flag } from "effect/cli"
 import { AdminClient } from "../admin/AdminClient.ts"
 import { NotFound } from "../admin/AdminError.ts"
 import type { Listener } from "../admin/AdminSchema.ts"
-import { listenAddress } from "./Arguments.ts"
+import { countFlag, listenAddress } from "./Arguments.ts"
 import { answer } from "./Output.ts"
 import { type Column, table } from "./Table.ts"
 import { wrongUsage } from "./Usage.ts"
@@ -22,8 +22,7 @@ const settings = {
     Flag.map((text) => text.split(",").flatMap((one) => one.trim() || [])),
     Flag.optional
   ),
-  maxConnections: Flag.Int("max-connections").pipe(
-    Flag.withMetavar("N"),
+  maxConnections: countFlag("max-connections").pipe(
     Flag.withDescription("How many connections it takes at once; 0: no limit"),
     Flag.optional
   )
@@ -62,7 +61,8 @@ const set = Command.make("set", { addr, ...settings }, ({ addr, ...given }) =>
   Command.withDescription(
     "Change a listener for the next connections. What is not given stays as it is; --no-proxy-protocol and " +
       '--trusted-proxies "" turn off'
-  )
+  ),
+  Command.withShortDescription("Change a listener for the next connections")
 )
 
 /** The API takes all of the settings at once, so that those which stay are read first. */

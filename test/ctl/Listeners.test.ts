@@ -110,6 +110,17 @@ describe("listeners", () => {
     })
   )
 
+  it.live("are given no number that the API cannot say", () =>
+    Effect.gen(function* () {
+      const { asked, socket } = yield* withListeners
+      for (const count of ["-1", "4294967296", "1.5", "1e30"]) {
+        const { stderr } = yield* ctl(socket, ["listeners", "set", ":443", `--max-connections=${count}`])
+        assert.match(stderr, /^mcproxyctl: Invalid value for flag --max-connections: /)
+      }
+      assert.deepStrictEqual(asked, [])
+    })
+  )
+
   it.live("are not asked about with an address that can be none", () =>
     Effect.gen(function* () {
       const { asked, socket } = yield* withListeners
