@@ -22,6 +22,9 @@ export const firstConfig =
 path = "mc-proxy.db"            # required; the first run fills it from this file, and from then on its listeners,
 #                                 routes and blocked_… hold: mc-proxy import -c FILE applies later edits of them
 
+[grpc]                          # left out: no admin API
+addr = "mc-proxy.sock"          # a Unix socket for this user alone; mcproxyctl, gRPC and curl speak to it
+
 [[listeners]]                   # at least one
 addr = "${LISTENER}"         # "ip:port", "[ip6]:port", or ":port" for all addresses
 proxy_protocol = false          # true: a connection must start with a PROXY header, v1 or v2

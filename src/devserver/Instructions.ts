@@ -15,7 +15,7 @@ import { demoPlaceOf, type Prepared } from "./Devserver.ts"
 
 export interface Running {
   readonly prepared: Prepared
-  readonly config: Pick<Config, "listeners">
+  readonly config: Pick<Config, "grpc" | "listeners">
   /** Where a listener is bound, by its `addr`; those that are missing are where the config says. */
   readonly bound: ReadonlyMap<string, SocketAddress>
   /** As `process.env` has it: curl may be told there to go through another proxy. */
@@ -35,8 +35,9 @@ export const instructions = (running: Running): string => {
     "",
     ...(first === undefined ? NOTHING_TO_TRY : tries(running, demos, first)),
     "",
+    ...(config.grpc === undefined ? [] : manage(config.grpc.addr)),
     `Config: ${prepared.configFile} (edit it, then start again)`,
-    `Routes: ${IMPORT} ${shellWord(prepared.configFile)} (applies what you have edited of them, before you start again)`,
+    `Routes: ${IMPORT} ${shellWord(prepared.configFile)} (applies what you have edited of them, while it runs or not)`,
     "Stop:   Ctrl-C",
     ""
   ].join("\n")
@@ -61,6 +62,19 @@ const tries = (running: Running, demos: ReadonlyArray<Reachable>, first: Reachab
   "",
   curl(running, { ...first, hostname: UNROUTED }, "/")
 ]
+
+const manage = (socket: string): ReadonlyArray<string> => [
+  "Manage it while it runs:",
+  "",
+  `  ${CTL} ${shellWord(socket)} status`,
+  `  ${CTL} ${shellWord(socket)} firewall add ip 192.0.2.7`,
+  `  curl --unix-socket ${shellWord(socket)} --header content-type:application/json --data {} ${STATUS_URL}`,
+  ""
+]
+
+/** As it works in a checkout. */
+const CTL = "npx mcproxyctl --socket"
+const STATUS_URL = "http://localhost/mc_proxy.v1.ProxyAdminService/GetStatus"
 
 /** As it works in a checkout; the first run has put the config's routes into the database, which holds from then on. */
 const IMPORT = "npx mc-proxy import -c"

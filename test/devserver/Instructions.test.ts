@@ -28,13 +28,16 @@ const [LISTENER] = FIRST_CONFIG.listeners as readonly [Listener]
 
 const running = (overrides: Partial<Running> = {}): Running => ({
   prepared: preparedIn("/srv/dev"),
-  config: FIRST_CONFIG,
+  config: { listeners: FIRST_CONFIG.listeners, grpc: undefined },
   bound: new Map(),
   environment: {},
   ...overrides
 })
 
-const listeningOn = (addr: string): Running => running({ config: { listeners: [{ ...LISTENER, addr }] } })
+const listeningOn = (addr: string): Running =>
+  running({ config: { listeners: [{ ...LISTENER, addr }], grpc: undefined } })
+
+const GET_STATUS = "http://localhost/mc_proxy.v1.ProxyAdminService/GetStatus"
 
 const curlLines = (text: string): ReadonlyArray<string> => text.split("\n").filter((line) => /^ +curl /.test(line))
 
@@ -109,15 +112,27 @@ describe("instructions", () => {
   })
 
   it("send a PROXY header where the listener asks for one", () => {
-    const config = { listeners: [{ ...LISTENER, proxyProtocol: true }] }
+    const config = { listeners: [{ ...LISTENER, proxyProtocol: true }], grpc: undefined }
     for (const words of wordsOf(curlLines(instructions(running({ config })))))
       assert.include(words, "--haproxy-protocol")
     for (const words of wordsOf(curlLines(instructions(running())))) assert.notInclude(words, "--haproxy-protocol")
   })
 
+  it("manage the proxy through its socket, wherever that is", () => {
+    const socket = "/srv/it's here/mc-proxy.sock"
+    const text = instructions(running({ config: { listeners: FIRST_CONFIG.listeners, grpc: { addr: socket } } }))
+    const asked = wordsOf(curlLines(text)).filter((words) => words.includes("--unix-socket"))
+    assert.deepStrictEqual(asked, [
+      ["--unix-socket", socket, "--header", "content-type:application/json", "--data", "{}", GET_STATUS]
+    ])
+    const quoted = `'/srv/it'\\''s here/mc-proxy.sock'`
+    assert.include(text, `npx mcproxyctl --socket ${quoted} status\n`)
+    assert.notInclude(instructions(running()), "mcproxyctl")
+  })
+
   it("offer no command where no demo runs", () => {
     const routes = LISTENER.routes.map((route) => ({ ...route, backend: "192.0.2.1:443" }))
-    const text = instructions(running({ config: { listeners: [{ ...LISTENER, routes }] } }))
+    const text = instructions(running({ config: { listeners: [{ ...LISTENER, routes }], grpc: undefined } }))
     assert.deepStrictEqual(curlLines(text), [])
     assert.include(text, `${HELLO.hostname} -> 192.0.2.1:443\n`)
     assert.include(text, "nothing to try")
