@@ -40,8 +40,8 @@ export const serve = Effect.fn("serve")(function* <E, R>(
   const { shutdownTimeoutMs } = config.proxy
   const running = Effect.gen(function* () {
     for (const warning of [...config.warnings, ...unservedSections(config)]) yield* Effect.logWarning(warning)
-    const controlEnded = yield* ControlThread.start({ file, config, version })
-    yield* Server.run({ shutdownTimeoutMs, onReady, controlEnded })
+    const control = yield* ControlThread.start({ file, config, version })
+    yield* Server.run({ shutdownTimeoutMs, onReady, controlEnded: control.ended })
   }).pipe(Effect.scoped)
   yield* Effect.provide(running, Layer.provideMerge(layerProxy(config), layerLog(config)))
 })

@@ -36,13 +36,16 @@ export interface ControlFailed {
   readonly message: string
 }
 
-/**
- * Starts the thread; completes when its state is in force and it takes requests. The effect that it answers never
- * succeeds, and dies when the thread does.
- */
+/** The thread that was started. */
+export interface ControlThread {
+  /** Dies when the thread does. */
+  readonly ended: Effect.Effect<never>
+}
+
+/** Starts the thread; completes when its state is in force and it takes requests. */
 export const start = Effect.fn("ControlThread.start")(function* (
   options: ControlOptions
-): Effect.fn.Return<Effect.Effect<never>, ControlFailed, Drain | Follower | LogSink | Scope.Scope> {
+): Effect.fn.Return<ControlThread, ControlFailed, Drain | Follower | LogSink | Scope.Scope> {
   const lifecycle: FollowerServer.Lifecycle = { started: Deferred.makeUnsafe(), stop: Deferred.makeUnsafe() }
   const follower = yield* channel
   const log = yield* channel
@@ -50,7 +53,7 @@ export const start = Effect.fn("ControlThread.start")(function* (
   log.port1.on("message", (line: string) => sink.write(line))
   const thread = yield* Effect.acquireRelease(
     Effect.sync(() => spawn({ ...options, follower: follower.port2, log: log.port2 })),
-    (thread) => Effect.andThen(Deferred.succeed(lifecycle.stop, undefined), ended(thread))
+    (thread) => Effect.andThen(Deferred.succeed(lifecycle.stop, undefined), awaitEnd(thread))
   )
   const died = Deferred.makeUnsafe<never>()
   thread.worker.once("error", (error) => Deferred.doneUnsafe(died, Exit.die(error)))
@@ -58,7 +61,7 @@ export const start = Effect.fn("ControlThread.start")(function* (
   // In a fiber of its own, because the server interrupts the one that it is built in.
   yield* Effect.forkScoped(Layer.launch(FollowerServer.layer(follower.port1, lifecycle)))
   yield* Effect.raceFirst(Deferred.await(lifecycle.started), Deferred.await(died))
-  return Deferred.await(died)
+  return { ended: Deferred.await(died) }
 })
 
 const channel = Effect.acquireRelease(
@@ -83,7 +86,7 @@ const spawn = (data: ControlData): Thread => {
 }
 
 /** It finishes what it has begun to commit, closes the database and its socket, and ends; or is ended. */
-const ended = ({ exited, worker }: Thread) =>
+const awaitEnd = ({ exited, worker }: Thread) =>
   Deferred.await(exited).pipe(
     Effect.timeoutOrElse({
       duration: STOP_TIMEOUT,

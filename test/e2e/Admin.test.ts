@@ -177,8 +177,8 @@ const takeTour = Effect.fnUntraced(function* (ask: Ask, folder: string) {
       assert.strictEqual(refused.status, answers, `${what}: ${refused.message}`)
       assert.notStrictEqual(refused.message, "")
     } else {
-      const answer = yield* Effect.orDie(
-        Effect.mapError(ask(method, request), (refused) => new Error(`${what}: ${refused.message}`))
+      const answer = yield* Effect.catch(ask(method, request), ({ message }) =>
+        Effect.die(new Error(`${what}: ${message}`))
       )
       expect(answer, what).toMatchObject(answers)
     }
