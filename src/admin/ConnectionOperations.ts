@@ -1,5 +1,5 @@
 /** `listConnections`, `watchConnections`, `closeConnection`, `explainConnection`. */
-import type { Result} from "effect";
+import type { Result } from "effect"
 import { Effect, Stream } from "effect"
 import { showText } from "../config/Printable.ts"
 import { Follower } from "../control/Follower.ts"

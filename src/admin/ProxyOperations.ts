@@ -1,5 +1,5 @@
 /** `getStatus`, `importState`, `reload`, `snapshot`. */
-import type { FileSystem, Path} from "effect";
+import type { FileSystem, Path } from "effect"
 import { Clock, DateTime, Effect, Result } from "effect"
 import { checkCertificates } from "../config/CertificateCheck.ts"
 import { ControlPlane } from "../control/ControlPlane.ts"

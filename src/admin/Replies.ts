@@ -23,9 +23,7 @@ export const toRoute = (route: Route): RouteReply => RouteReply.make(route)
 /** What keeps routes of a listener from being served. */
 export const problemsOf = (routes: ReadonlyArray<Route>): ReadonlyArray<string> => {
   const unserved = routes.filter(({ mode }) => mode === "l7")
-  const shown = unserved
-    .slice(0, PROBLEMS_SHOWN_MAX)
-    .map(({ hostname }) => `route ${hostname}: ${L7_UNSERVED}`)
+  const shown = unserved.slice(0, PROBLEMS_SHOWN_MAX).map(({ hostname }) => `route ${hostname}: ${L7_UNSERVED}`)
   const more = unserved.length - shown.length
   return more > 0 ? [...shown, `and ${more} more L7 routes`] : shown
 }

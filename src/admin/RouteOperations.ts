@@ -1,5 +1,5 @@
 /** `listRoutes`, `addRoute`, `removeRoute`. */
-import type { FileSystem} from "effect";
+import type { FileSystem } from "effect"
 import { Effect, Result } from "effect"
 import { checkRouteCertificate, coveredHostnames } from "../config/CertificateCheck.ts"
 import { showText } from "../config/Printable.ts"

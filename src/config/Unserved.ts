@@ -26,8 +26,7 @@ export const unservedRoutes = ({ listeners }: Pick<State, "listeners">): Readonl
   )
 
 /** What the operator is told of an L7 route. */
-export const L7_UNSERVED =
-  "L7 is not served by this version yet; its connections are reset as certificate_unavailable"
+export const L7_UNSERVED = "L7 is not served by this version yet; its connections are reset as certificate_unavailable"
 
 /** Sections without effect: warnings. */
 export const unservedSections = (config: Config): ReadonlyArray<string> =>
