@@ -5,6 +5,7 @@
  * Answers are given until the layer's scope closes. Then nobody new is let in, streams end, calls that are running
  * finish within `finishTimeoutMs`, and the socket's file is gone.
  */
+import type { ConnectRouter } from "@connectrpc/connect"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { ByteSize, Deferred, Effect, Layer, Scope } from "effect"
 import { HttpIncomingMessage } from "effect/http"
@@ -59,12 +60,12 @@ const serve = Effect.fnUntraced(function* ({
 const serveGrpc = Effect.fnUntraced(function* (closing: Effect.Effect<never, Unavailable>) {
   const drain = yield* Drain
   const calls = yield* Calls.make(closing)
-  const registerAdmin = yield* GrpcAdapter.make(calls)
-  return GrpcHttp.make((router) => {
-    registerAdmin(router)
+  const methods = yield* GrpcAdapter.make(calls)
+  const registerOthers = (router: ConnectRouter) => {
     Health.register(router, calls, drain)
     Reflection.register(router)
-  }, MESSAGE_BYTES_MAX)
+  }
+  return GrpcHttp.make({ methods, registerOthers, messageBytesMax: MESSAGE_BYTES_MAX })
 })
 
 const serveRpc = Effect.fnUntraced(function* (closing: Effect.Effect<never, Unavailable>) {

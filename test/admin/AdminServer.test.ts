@@ -5,7 +5,6 @@ import { status } from "@grpc/grpc-js"
 import { DateTime, Deferred, Effect, Fiber, Queue, Schema, Stream } from "effect"
 import { execFile } from "node:child_process"
 import { lstatSync } from "node:fs"
-import * as http2 from "node:http2"
 import { connect, type Socket } from "node:net"
 import { AdminClient } from "../../src/admin/AdminClient.ts"
 import { NotFound } from "../../src/admin/AdminError.ts"
@@ -174,27 +173,6 @@ describe("the admin server", () => {
       yield* ended(silent)
       const client = yield* connectClient(socket)
       assert.deepInclude(yield* callUnary(client, adminMethod("GetStatus"), {}), { version: "1.2.3" })
-    })
-  )
-
-  it.live("refuses a message of more than 64 MiB by its length alone", () =>
-    Effect.gen(function* () {
-      const { asked, socket } = yield* startStub({})
-      const session = yield* Effect.acquireRelease(
-        Effect.sync(() => http2.connect("http://localhost", { createConnection: () => connect(socket) })),
-        (session) => Effect.sync(() => session.destroy())
-      )
-      const trailers = yield* Effect.callback<http2.IncomingHttpHeaders>((resume) => {
-        const path = "/mc_proxy.v1.ProxyAdminService/ApplyFirewallRules"
-        const call = session.request({ ":method": "POST", ":path": path, "content-type": "application/grpc+proto" })
-        call.on("trailers", (trailers) => resume(Effect.succeed(trailers)))
-        call.on("error", () => undefined)
-        const length = Buffer.alloc(4)
-        length.writeUInt32BE(64 * 1024 * 1024 + 1)
-        call.resume().write(Buffer.concat([Buffer.of(0), length]))
-      })
-      assert.strictEqual(trailers["grpc-status"], String(status.RESOURCE_EXHAUSTED))
-      assert.deepStrictEqual(asked, [])
     })
   )
 })

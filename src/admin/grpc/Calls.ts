@@ -1,21 +1,22 @@
 /**
- * Runs the operations that Connect's handlers ask for: a fiber a call, interrupted when its caller goes or its deadline
- * passes, and when the scope closes. Streams are pulled only as the client takes, and end when the server closes.
+ * Runs the operations that gRPC handlers ask for: a fiber a call, interrupted by the call's signal (its caller goes, or
+ * its deadline passes) and when the scope closes. Streams are pulled only as the client takes, and end when the server
+ * closes.
  *
  * What an operation fails with becomes its gRPC status; a defect is logged, and told in general words.
  */
-import { ConnectError, type HandlerContext } from "@connectrpc/connect"
+import { ConnectError } from "@connectrpc/connect"
 import { Effect, FiberSet, Schema, type Scope, Stream } from "effect"
 import { AdminError, type Unavailable } from "../AdminError.ts"
 import { logDefect } from "../OperationGuard.ts"
 import { toConnectError } from "./Codes.ts"
 
 export interface Calls {
-  readonly unary: <A>(operation: string, answer: Effect.Effect<A, AdminError>, call: HandlerContext) => Promise<A>
+  readonly unary: <A>(operation: string, answer: Effect.Effect<A, AdminError>, signal: AbortSignal) => Promise<A>
   readonly stream: <A>(
     operation: string,
     items: Stream.Stream<A, AdminError>,
-    call: HandlerContext
+    signal: AbortSignal
   ) => AsyncGenerator<A, void, undefined>
 }
 
@@ -26,7 +27,7 @@ export const make = Effect.fnUntraced(function* (
   const run = yield* FiberSet.makeRuntimePromise()
   const context = yield* Effect.context()
 
-  const statusOf = async (operation: string, error: unknown, { signal }: HandlerContext): Promise<ConnectError> => {
+  const statusOf = async (operation: string, error: unknown, signal: AbortSignal): Promise<ConnectError> => {
     // The reason says whether the caller has gone or its deadline has passed.
     if (signal.aborted) return ConnectError.from(signal.reason)
     if (isAdminError(error)) return toConnectError(error)
@@ -34,27 +35,27 @@ export const make = Effect.fnUntraced(function* (
   }
 
   return {
-    unary: async (operation, answer, call) => {
+    unary: async (operation, answer, signal) => {
       try {
-        return await run(answer, { signal: call.signal })
+        return await run(answer, { signal })
       } catch (error) {
-        throw await statusOf(operation, error, call)
+        throw await statusOf(operation, error, signal)
       }
     },
-    stream: async function* (operation, items, call) {
+    stream: async function* (operation, items, signal) {
       const ending = Stream.interruptWhen(items, closing)
       const iterator = Stream.toAsyncIterableWith(ending, context)[Symbol.asyncIterator]()
       // A response that waits for a client to read may never ask for more: only the signal says that the client is gone.
       const end = () => void iterator.return?.()
-      call.signal.addEventListener("abort", end)
+      signal.addEventListener("abort", end)
       try {
-        call.signal.throwIfAborted()
+        signal.throwIfAborted()
         for await (const item of { [Symbol.asyncIterator]: () => iterator }) yield item
-        call.signal.throwIfAborted()
+        signal.throwIfAborted()
       } catch (error) {
-        throw await statusOf(operation, error, call)
+        throw await statusOf(operation, error, signal)
       } finally {
-        call.signal.removeEventListener("abort", end)
+        signal.removeEventListener("abort", end)
       }
     }
   }

@@ -23,11 +23,29 @@ import { describeMisfit } from "./Misfit.ts"
 
 type Operation = RpcGroup.Rpcs<typeof AdminRpcs>
 
-/** Gives what registers the service with a router. A method without an operation stays unimplemented. */
+/** The methods of the service, each as its operation answers it. */
+export interface Methods {
+  readonly unary: ReadonlyArray<UnaryMethod>
+  readonly streaming: ReadonlyArray<StreamingMethod>
+}
+
+/** Fails with a `ConnectError`. */
+export interface UnaryMethod {
+  readonly method: DescMethodUnary
+  readonly answer: (request: Message, signal: AbortSignal) => Promise<Message>
+}
+
+export interface StreamingMethod {
+  readonly method: DescMethodServerStreaming
+  readonly answer: (request: Message, signal: AbortSignal) => AsyncIterable<Message>
+}
+
+/** A method without an operation is in neither list. */
 export const make = Effect.fnUntraced(function* (
   calls: Calls
-): Effect.fn.Return<(router: ConnectRouter) => void, never, Rpc.ToHandler<Operation>> {
-  const registrations: Array<(router: ConnectRouter) => void> = []
+): Effect.fn.Return<Methods, never, Rpc.ToHandler<Operation>> {
+  const unary: Array<UnaryMethod> = []
+  const streaming: Array<StreamingMethod> = []
   for (const method of ProxyAdminService.methods) {
     const rpc = AdminRpcs.requests.get(method.localName)
     if (rpc === undefined) continue
@@ -36,22 +54,21 @@ export const make = Effect.fnUntraced(function* (
     const encode = encoder(method.output, rpc.successSchema)
     const ask = (request: Message) => Effect.map(decode(request), (payload) => handler(payload, caller()))
     if (isUnary(method)) {
-      registrations.push((router) =>
-        router.rpc(method, (request, call) =>
-          calls.unary(rpc._tag, ask(request).pipe(Effect.flatMap(answerOf), Effect.flatMap(encode)), call)
-        )
-      )
+      const answer = (request: Message) => ask(request).pipe(Effect.flatMap(answerOf), Effect.flatMap(encode))
+      unary.push({ method, answer: (request, signal) => calls.unary(rpc._tag, answer(request), signal) })
     } else if (isServerStreaming(method)) {
-      registrations.push((router) =>
-        router.rpc(method, (request, call) => {
-          const items = Stream.unwrap(Effect.map(ask(request), itemsOf))
-          return calls.stream(rpc._tag, Stream.mapEffect(items, encode), call)
-        })
-      )
+      const items = (request: Message) => Stream.mapEffect(Stream.unwrap(Effect.map(ask(request), itemsOf)), encode)
+      streaming.push({ method, answer: (request, signal) => calls.stream(rpc._tag, items(request), signal) })
     }
   }
-  return (router) => registrations.forEach((register) => register(router))
+  return { unary, streaming }
 })
+
+/** With Connect, which speaks every form of the three protocols. */
+export const register = (router: ConnectRouter, { streaming, unary }: Methods): void => {
+  for (const { answer, method } of unary) router.rpc(method, (request, { signal }) => answer(request, signal))
+  for (const { answer, method } of streaming) router.rpc(method, (request, { signal }) => answer(request, signal))
+}
 
 const isUnary = (method: DescMethod): method is DescMethodUnary => method.methodKind === "unary"
 

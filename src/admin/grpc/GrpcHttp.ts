@@ -1,4 +1,4 @@
-/** Serves what is registered with a Connect router over Node's HTTP: gRPC, gRPC-Web and the Connect protocol. */
+/** Serves methods and whatever else is registered over Node's HTTP: gRPC, gRPC-Web and the Connect protocol. */
 import { type ConnectRouter, createConnectRouter } from "@connectrpc/connect"
 import {
   compressionGzip,
@@ -6,19 +6,34 @@ import {
   universalResponseToNodeResponse
 } from "@connectrpc/connect-node"
 import { type AdminRequest, type AdminResponse, refuse } from "../AdminConnections.ts"
+import { encodeMessage } from "./Codes.ts"
+import { type Methods, register } from "./GrpcAdapter.ts"
+import { answerPlain, asPlainCall } from "./PlainGrpc.ts"
 
-export const make = (register: (router: ConnectRouter) => void, messageBytesMax: number) => {
+export interface GrpcHttpOptions {
+  readonly methods: Methods
+  readonly registerOthers: (router: ConnectRouter) => void
+  readonly messageBytesMax: number
+}
+
+export const make = ({ messageBytesMax, methods, registerOthers }: GrpcHttpOptions) => {
   const router = createConnectRouter({
     readMaxBytes: messageBytesMax,
     acceptCompression: [compressionGzip],
     // Answers stay on this machine.
     compressMinBytes: COMPRESS_NEVER
   })
-  register(router)
+  register(router, methods)
+  registerOthers(router)
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]))
+  const unary = new Map(methods.unary.map((each) => [`/${each.method.parent.typeName}/${each.method.name}`, each]))
 
   return async (request: AdminRequest, response: AdminResponse): Promise<void> => {
-    const handler = handlers.get(request.url?.split("?", 1)[0] ?? "")
+    const path = request.url?.split("?", 1)[0] ?? ""
+    const method = unary.get(path)
+    const plain = method === undefined ? undefined : asPlainCall(request, response)
+    if (method !== undefined && plain !== undefined) return answerPlain(plain, method, messageBytesMax)
+    const handler = handlers.get(path)
     if (handler === undefined) return refuse(response, 404)
     const asked = readRequest(request, response)
     if (asked === undefined) return refuse(response, 400)
@@ -28,7 +43,7 @@ export const make = (register: (router: ConnectRouter) => void, messageBytesMax:
         ...answer,
         // Complete when the body is.
         get trailer() {
-          return withPlainMessage(answer.trailer)
+          return withReadableMessage(answer.trailer)
         }
       }
       await universalResponseToNodeResponse(readable, response)
@@ -42,19 +57,6 @@ export const make = (register: (router: ConnectRouter) => void, messageBytesMax:
 /** The largest that may be said. */
 const COMPRESS_NEVER = 0xffffffff
 
-/**
- * Connect encodes every character of a status message that gRPC would let stand, and grpc-js decodes none of those, so
- * that its users would read `rule%3A is missing`.
- */
-const withPlainMessage = (trailer: Headers | undefined): Headers => {
-  const plain = new Headers(trailer)
-  const message = plain.get(MESSAGE)
-  if (message !== null) plain.set(MESSAGE, encodeURI(decodeURIComponent(message)))
-  return plain
-}
-
-const MESSAGE = "grpc-message"
-
 /** Throws for an authority that makes no URL. */
 const readRequest = (request: AdminRequest, response: AdminResponse) => {
   try {
@@ -63,3 +65,13 @@ const readRequest = (request: AdminRequest, response: AdminResponse) => {
     return undefined
   }
 }
+
+/** Connect encodes more of it than gRPC asks. */
+const withReadableMessage = (trailer: Headers | undefined): Headers => {
+  const readable = new Headers(trailer)
+  const message = readable.get(MESSAGE)
+  if (message !== null) readable.set(MESSAGE, encodeMessage(decodeURIComponent(message)))
+  return readable
+}
+
+const MESSAGE = "grpc-message"

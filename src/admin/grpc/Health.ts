@@ -27,9 +27,9 @@ export const register = (router: ConnectRouter, calls: Calls, drain: Drain["Serv
       throw new ConnectError(`there is no service ${JSON.stringify(service)}`, Code.NotFound)
     },
     list: () => ({ statuses: Object.fromEntries(SERVICES.map((service) => [service, status()])) }),
-    watch: ({ service }, call) => {
+    watch: ({ service }, { signal }) => {
       const statuses = SERVICES.includes(service) ? changes : Stream.sync(() => saying(ServingStatus.SERVICE_UNKNOWN))
-      return calls.stream("watch", Stream.concat(statuses, Stream.never), call)
+      return calls.stream("watch", Stream.concat(statuses, Stream.never), signal)
     }
   })
 }

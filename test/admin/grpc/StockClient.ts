@@ -26,14 +26,18 @@ export const methodOf = (service: string, name: string): MethodDefinition<object
 export const adminMethod = (name: string) => methodOf("mc_proxy.v1.ProxyAdminService", name)
 
 /** A connection of its own, closed with the scope. */
-export const connectClient = (socket: string): Effect.Effect<grpc.Client, never, Scope.Scope> =>
+export const connectClient = (
+  socket: string,
+  options: grpc.ClientOptions = {}
+): Effect.Effect<grpc.Client, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(
       () =>
         new grpc.Client(`unix:${socket}`, grpc.credentials.createInsecure(), {
           "grpc.max_receive_message_length": -1,
           "grpc.max_send_message_length": -1,
-          "grpc.use_local_subchannel_pool": 1
+          "grpc.use_local_subchannel_pool": 1,
+          ...options
         })
     ),
     (client) => Effect.sync(() => client.close())
