@@ -68,7 +68,7 @@ const TIMER_MS_MAX = 0x7fff_ffff
 /** A message goes behind one byte of flags, of which compression is the only one, and four of its length. */
 const PREFIX_BYTES = 5
 
-/** Fails as soon as the message says that it is too long; what comes of it is dropped, until the caller hears of it. */
+/** Fails as soon as there is too much, or is said to be; what comes then is dropped, until the caller hears of it. */
 const readMessage = (request: Http2ServerRequest, bytesMax: number): Promise<Buffer> =>
   new Promise((resolve, reject) => {
     const chunks: Array<Buffer> = []
@@ -78,9 +78,9 @@ const readMessage = (request: Http2ServerRequest, bytesMax: number): Promise<Buf
       chunks.push(chunk)
       received += chunk.length
       if (length === undefined && received >= PREFIX_BYTES) length = Buffer.concat(chunks).readUInt32BE(1)
-      if (length === undefined || length <= bytesMax) return
+      if (length === undefined || (length <= bytesMax && received <= PREFIX_BYTES + length)) return
       chunks.length = 0
-      reject(tooLong(bytesMax))
+      reject(length > bytesMax ? tooLong(bytesMax) : MALFORMED)
     })
     request.on("end", () => {
       const body = Buffer.concat(chunks)

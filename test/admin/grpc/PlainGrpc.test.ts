@@ -95,6 +95,9 @@ describe("a plain unary gRPC call", () => {
       for (const body of bodies) {
         assert.strictEqual((yield* post(session, body))["grpc-status"], String(status.INTERNAL))
       }
+      // At once: there may be no end.
+      const endless = yield* post(session, [whole, whole], {}, doNotEnd)
+      assert.strictEqual(endless["grpc-status"], String(status.INTERNAL))
       assert.deepStrictEqual(asked, [])
     })
   )
