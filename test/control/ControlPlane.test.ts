@@ -8,25 +8,26 @@ import { Follower } from "../../src/control/Follower.ts"
 import { StateIndex } from "../../src/control/StateIndex.ts"
 import { apply, EMPTY, type Change, type State } from "../../src/snapshot/Change.ts"
 import type { Snapshot } from "../../src/snapshot/Snapshot.ts"
+import { SimStore, type Statement, type StoreFault } from "../../src/store/SimStore.ts"
 import { Store } from "../../src/store/Store.ts"
 import { l4, listenerOf, randomChange, randomState } from "../store/RandomState.ts"
 import { FakeFollower } from "./FakeFollower.ts"
-import { faultyStore, type Fault } from "./FaultyStore.ts"
 
 const makeControl = Effect.fnUntraced(function* (
   state: State,
-  wrap: (store: Store["Service"]) => Store["Service"] = (store) => store
+  wrap: (store: Store["Service"]) => Store["Service"] = (store) => store,
+  faultAt?: (statement: Statement) => StoreFault | undefined
 ) {
   const follower = new FakeFollower()
-  const memory = yield* Effect.map(Layer.build(Store.layerMemory(state)), (built) => Context.get(built, Store))
+  const disk = new SimStore(state, faultAt)
   const services = yield* Layer.build(
     ControlPlane.layer.pipe(
-      Layer.provide(Layer.succeed(Store, wrap(memory))),
+      Layer.provide(Layer.succeed(Store, wrap(disk.open()))),
       Layer.provide(Layer.succeed(Follower, follower.service)),
       Layer.provideMerge(Drain.layer)
     )
   )
-  return { control: Context.get(services, ControlPlane), drain: Context.get(services, Drain), follower, memory }
+  return { control: Context.get(services, ControlPlane), drain: Context.get(services, Drain), follower, disk }
 })
 
 /** A mutation that makes `change`; refused where `change` cannot be applied. */
@@ -53,12 +54,8 @@ const sorted = ({ firewallRules, listeners }: State) => ({
 })
 
 /** Memory, database and data plane say the same. */
-const assertAgreed = Effect.fnUntraced(function* ({
-  control,
-  follower,
-  memory
-}: Effect.Success<ReturnType<typeof makeControl>>) {
-  const stored: Snapshot = yield* memory.load
+const assertAgreed = ({ control, disk, follower }: Effect.Success<ReturnType<typeof makeControl>>): Snapshot => {
+  const { stored } = disk
   const { revision, ...state } = stored
   assert.strictEqual(control.current.revision, revision)
   assert.deepStrictEqual(control.current.state.toState(), state)
@@ -66,14 +63,14 @@ const assertAgreed = Effect.fnUntraced(function* ({
   assert.strictEqual(follower.revision, revision)
   assert.deepStrictEqual([...follower.bound].toSorted(), state.listeners.map(({ addr }) => addr).toSorted())
   return stored
-})
+}
 
 it.effect("puts the stored state in force before it takes mutations", () =>
   Effect.gen(function* () {
     const state = { ...EMPTY, listeners: [listenerOf(":1", l4("a.test")), listenerOf(":2")] }
     const made = yield* makeControl(state)
     assert.deepStrictEqual(made.follower.state, state)
-    yield* assertAgreed(made)
+    assertAgreed(made)
   })
 )
 
@@ -102,7 +99,7 @@ it.effect("makes of any mutations what a plain model makes of them, one revision
               model = wanted.success
               if (change.length > 0) revision++
             }
-            const stored = yield* assertAgreed(made)
+            const stored = assertAgreed(made)
             assert.deepStrictEqual(stored, { revision, ...model })
           }).pipe(Effect.scoped, Effect.runPromise)
       )
@@ -110,7 +107,11 @@ it.effect("makes of any mutations what a plain model makes of them, one revision
   )
 )
 
-const fault = fc.constantFrom<Fault | undefined>("refused", "lost", "done", "conflict", undefined)
+const fault = fc.oneof(
+  fc.constant(undefined),
+  fc.record({ step: fc.constantFrom("begin", "edit", "commit"), fault: fc.constant<StoreFault>({ _tag: "Failed" }) }),
+  fc.record({ step: fc.constant("commit"), fault: fc.boolean().map((done): StoreFault => ({ _tag: "Unknown", done })) })
+)
 
 it.effect("agrees with the database after any faults, and has what it answered and nothing that it refused", () =>
   Effect.promise(() =>
@@ -122,17 +123,25 @@ it.effect("agrees with the database after any faults, and has what it answered a
         fc.boolean(),
         (names, faults, loads, together) =>
           Effect.gen(function* () {
-            const made = yield* makeControl(ONE_LISTENER, (store) => faultyStore(store, faults, [false, ...loads]))
+            const left = [...faults]
+            const failingLoads = [false, ...loads]
+            const made = yield* makeControl(ONE_LISTENER, undefined, ({ step }) => {
+              if (step === "load") return failingLoads.shift() === true ? { _tag: "Failed" } : undefined
+              if (step === left[0]?.step) return left.shift()?.fault
+              // A commit without a fault.
+              if (step === "commit" && left[0] === undefined) left.shift()
+              return undefined
+            })
             const exits = yield* Effect.forEach(
               names,
               (name, i) => Effect.exit(made.control.mutate(making(putRoute(`r${i}-${name}.test`), i))),
               { concurrency: together ? "unbounded" : 1 }
             )
-            // Whatever is left over of the faults, this one goes through, and makes sure that the state was read again.
-            faults.length = 0
-            loads.length = 0
-            while (Exit.isFailure(yield* Effect.exit(made.control.mutate(making(putRoute("last.test"), 0)))));
-            const { listeners } = yield* assertAgreed(made)
+            // Without the faults that are left over this goes through, and makes sure that the state was read again.
+            left.length = 0
+            failingLoads.length = 0
+            yield* made.control.mutate(making(putRoute("last.test"), 0))
+            const { listeners } = assertAgreed(made)
             const stored = new Set<string>(listeners[0]!.routes.map(({ hostname }) => hostname))
             for (const [i, name] of names.entries()) {
               const exit = exits[i]!
@@ -152,21 +161,44 @@ it.effect("refuses a listener that cannot be bound, and stores nothing of it", (
     const made = yield* makeControl(ONE_LISTENER)
     made.follower.taken.add(":2")
     const { routes: _, ...listener } = listenerOf(":2")
-    const before = yield* made.memory.load
+    const before = made.disk.stored
     const error = yield* Effect.flip(made.control.mutate(making([{ _tag: "PutListener", listener }], 0)))
     assert.strictEqual(error._tag, "FailedPrecondition")
     assert.include(error.message, ":2 is in use")
-    assert.deepStrictEqual(yield* assertAgreed(made), before)
+    assert.deepStrictEqual(assertAgreed(made), before)
   })
 )
 
 it.effect("closes a listener again whose commit failed", () =>
   Effect.gen(function* () {
-    const made = yield* makeControl(ONE_LISTENER, (store) => faultyStore(store, ["refused"]))
+    const made = yield* makeControl(ONE_LISTENER, undefined, ({ step }) =>
+      step === "commit" ? { _tag: "Failed" } : undefined
+    )
     const { routes: _, ...listener } = listenerOf(":2")
     const error = yield* Effect.flip(made.control.mutate(making([{ _tag: "PutListener", listener }], 0)))
     assert.strictEqual(error._tag, "Internal")
-    yield* assertAgreed(made)
+    assertAgreed(made)
+  })
+)
+
+it.effect("reads the state again that another program has changed, and then goes on", () =>
+  Effect.gen(function* () {
+    let meddle = true
+    const made = yield* makeControl(ONE_LISTENER, (store) => ({
+      load: store.load,
+      commit: (expected, changes) =>
+        Effect.suspend(() => {
+          const others = meddle ? [store.commit(expected, [putRoute("others.test")])] : []
+          meddle = false
+          return Effect.andThen(Effect.all(others), store.commit(expected, changes))
+        })
+    }))
+    const error = yield* Effect.flip(made.control.mutate(making(putRoute("a.test"), 0)))
+    assert.strictEqual(error._tag, "Internal")
+    assert.include(error.message, "nothing was changed")
+    assert.isDefined(made.control.current.state.route(":1", "others.test"))
+    yield* made.control.mutate(making(putRoute("a.test"), 0))
+    assert.strictEqual(assertAgreed(made).revision, 3)
   })
 )
 
@@ -200,7 +232,7 @@ it.effect("shares a commit among the mutations that wait while one is under way"
     assert.strictEqual(yield* Fiber.join(first), "a")
     assert.deepStrictEqual(yield* Fiber.join(others), ["b", "c", "d"])
     assert.deepStrictEqual(commits, [1, 3])
-    yield* assertAgreed(made)
+    assertAgreed(made)
   })
 )
 
@@ -217,7 +249,7 @@ it.effect("finishes a mutation whose caller goes away while it is committed, and
     yield* Fiber.interrupt(waiting)
     yield* Deferred.succeed(gate, undefined)
     yield* made.control.mutate(making(putRoute("last.test"), 0))
-    const { listeners } = yield* assertAgreed(made)
+    const { listeners } = assertAgreed(made)
     assert.deepStrictEqual(
       listeners[0]!.routes.map(({ hostname }) => String(hostname)),
       ["begun.test", "last.test"]
@@ -253,7 +285,7 @@ it.effect("takes a bounded number of mutations that wait", () =>
     yield* Deferred.succeed(gate, undefined)
     yield* Fiber.join(first)
     yield* Fiber.join(waiting)
-    assert.strictEqual((yield* assertAgreed(made)).listeners[0]!.routes.length, MUTATIONS_WAITING_MAX + 1)
+    assert.strictEqual(assertAgreed(made).listeners[0]!.routes.length, MUTATIONS_WAITING_MAX + 1)
   })
 )
 
@@ -263,7 +295,7 @@ it.effect("refuses mutations once it drains", () =>
     yield* made.drain.begin
     const error = yield* Effect.flip(made.control.mutate(making(putRoute("a.test"), 0)))
     assert.strictEqual(error._tag, "Unavailable")
-    assert.strictEqual((yield* assertAgreed(made)).revision, 1)
+    assert.strictEqual(assertAgreed(made).revision, 1)
   })
 )
 
@@ -281,6 +313,6 @@ it.effect("survives a mutation that breaks, and says so to its caller alone", ()
     assert.deepStrictEqual(good, Exit.succeed(1))
     assert.isDefined(made.control.current.state.route(":1", "a.test"))
     assert.notStrictEqual(made.control.current.state, StateIndex.empty)
-    yield* assertAgreed(made)
+    assertAgreed(made)
   })
 )
