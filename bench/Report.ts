@@ -58,7 +58,7 @@ export const formatSamples = (workload: Workload, samples: Samples): string => {
 const formatNumber = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3))
 
 /** The first column to the left, the others to the right. */
-const formatTable = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
+export const formatTable = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
   const pad = (cell: string, column: number) =>
     column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)

@@ -56,10 +56,21 @@ export const subjects: ReadonlyArray<Subject> = [bare, proxy, proxyWithAccessLog
 /** How long the proxy has until it listens. */
 const START_TIMEOUT = "20 seconds"
 
-/** Its stderr is a pipe that is read and thrown away, as those who run a service in a container or a unit do. */
-const startProxy = Effect.fnUntraced(function* ({ folder, nodeOptions, routes }: Setup, log: string) {
+const startProxy = ({ folder, nodeOptions, routes }: Setup, log: string) =>
+  startBinary(folder, proxyConfig(routes, log), nodeOptions)
+
+/**
+ * Starts the built program on the text of a config file, and waits until its first listener is bound.
+ *
+ * Its stderr is a pipe that is read and thrown away, as those who run a service in a container or a unit do.
+ */
+export const startBinary = Effect.fnUntraced(function* (
+  folder: string,
+  text: string,
+  nodeOptions: ReadonlyArray<string>
+): Effect.fn.Return<Running, BenchError, Scope.Scope> {
   const config = join(folder, "mc-proxy.toml")
-  writeFileSync(config, proxyConfig(routes, log))
+  writeFileSync(config, text)
   const args = [...nodeOptions, fileURLToPath(new URL("../bin/mc-proxy.js", import.meta.url)), "server", "-c", config]
   const process = yield* own("mc-proxy", () =>
     spawn(globalThis.process.execPath, args, { stdio: ["ignore", "ignore", "pipe"], env: ownEnvironment() })

@@ -6,48 +6,22 @@
  * Nothing is asserted.
  */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Effect, FileSystem, Path, Result } from "effect"
-import { DatabaseSync } from "node:sqlite"
+import { Effect, FileSystem, Path } from "effect"
 import { tmpdir } from "node:os"
-import type { Change, State } from "../src/snapshot/Change.ts"
-import { parseHostname } from "../src/snapshot/Hostname.ts"
+import type { Change } from "../src/snapshot/Change.ts"
 import { copyDatabase } from "../src/store/DatabaseCopy.ts"
 import * as SqliteStore from "../src/store/SqliteStore.ts"
 import { Store } from "../src/store/Store.ts"
+import { manyRules, ROUTES, rules, RULES } from "./ManyRules.ts"
+import { RawCommits } from "./RawCommits.ts"
 import { describeMachine } from "./Report.ts"
 import { median } from "./Statistics.ts"
 
-const ROUTES = 10_000
-const RULES = 100_000
 const ROUNDS = 7
 const COMMITS_A_ROUND = 512
 
 /** As many as wait for one commit when 32 callers each wait for their answer. */
 const SHARED = 32
-
-const addressOf = (word: number): string => `${word >>> 24}.${(word >> 16) & 255}.${(word >> 8) & 255}.${word & 255}`
-
-/** Rules that no other call with another `network` makes. */
-const rules = (network: number, count: number) =>
-  Array.from({ length: count }, (_, i) => ({ type: "ip", value: addressOf(((network << 24) | i) >>> 0) }) as const)
-
-const state: State = {
-  listeners: [
-    {
-      addr: ":443",
-      proxyProtocol: false,
-      trustedProxies: [],
-      maxConnections: 0,
-      routes: Array.from({ length: ROUTES }, (_, i) => ({
-        hostname: Result.getOrThrow(parseHostname(`host-${i}.example.test`)),
-        backend: `127.0.0.1:${1 + (i % 65_535)}`,
-        mode: "l4",
-        sendProxyProtocol: false
-      }))
-    }
-  ],
-  firewallRules: rules(10, RULES)
-}
 
 const print = (what: string, value: string) => console.log(`${what.padEnd(60)} ${value.padStart(14)}`)
 
@@ -63,20 +37,8 @@ const printTimed = <A, E, R>(what: string, effect: Effect.Effect<A, E, R>) =>
     return value
   })
 
-/** What a program of its own on `node:sqlite` would do, with the same promise. */
-const openRaw = (file: string) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const connection = new DatabaseSync(file)
-      connection.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
-      return connection
-    }),
-    (connection) => Effect.sync(() => connection.close())
-  )
-
 const benchCommits = Effect.fnUntraced(function* (store: Store["Service"], rawFile: string) {
-  const raw = yield* openRaw(rawFile)
-  const insert = raw.prepare("INSERT INTO firewall_rules (type, value) VALUES ('ip', ?)")
+  const raw = yield* RawCommits.open(rawFile)
   let { revision } = yield* store.load
   const commit = (changes: ReadonlyArray<Change>) =>
     Effect.map(store.commit(revision, changes), (reached) => {
@@ -87,7 +49,7 @@ const benchCommits = Effect.fnUntraced(function* (store: Store["Service"], rawFi
       "raw single-row commits",
       (changes) =>
         Effect.sync(() => {
-          for (const [edit] of changes) if (edit?._tag === "PutRules") insert.run(edit.rules[0]!.value)
+          for (const [edit] of changes) if (edit?._tag === "PutRules") raw.add(edit.rules)
         })
     ],
     ["Store.commit, one change", (changes) => Effect.forEach(changes, (change) => commit([change]), { discard: true })],
@@ -122,7 +84,12 @@ const bench = Effect.gen(function* () {
   const path = yield* Path.Path
   const folder = yield* fileSystem.makeTempDirectoryScoped({ directory: process.argv[2] ?? tmpdir() })
   const file = path.join(folder, "mc-proxy.db")
-  const options = { file, seed: state, beforeSeeding: Effect.void, onStored: () => Effect.void }
+  const options = {
+    file,
+    seed: manyRules(":443", "127.0.0.1:1"),
+    beforeSeeding: Effect.void,
+    onStored: () => Effect.void
+  }
   console.log(`${describeMachine()}\n${ROUTES} routes and ${RULES} rules, in ${folder}\n`)
 
   const load = Effect.flatMap(Store, (store) => store.load)
