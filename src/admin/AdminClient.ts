@@ -96,10 +96,14 @@ const inTime = <A, E>(answer: Effect.Effect<A, E>, socket: string) =>
 
 const isRefusal = Schema.is(AdminError)
 
-/** A defect of decoding is an answer of another version's; any other is a bug, and stays one. */
+/**
+ * A defect of decoding is an answer of another version's; any other is a bug, and stays one. Interruption that gets here
+ * is the proxy's, which ends so what it is at when it stops; a caller that is interrupted itself asks for no words.
+ */
 const causeInWords = (cause: Cause.Cause<unknown>, socket: string): Cause.Cause<AdminError | AdminUnreachable> => {
   const undecoded = cause.reasons.some((reason) => Cause.isDieReason(reason) && Schema.isSchemaError(reason.defect))
   if (undecoded) return Cause.fail(AdminUnreachable.foreign(socket))
+  if (Cause.hasInterruptsOnly(cause)) return Cause.fail(AdminUnreachable.cut(socket))
   return Cause.map(cause, (error) => (isRefusal(error) ? error : AdminUnreachable.from(socket, error)))
 }
 

@@ -13,7 +13,7 @@ export class AdminUnreachable extends Data.TaggedError("AdminUnreachable")<{
 }> {
   /** For what Effect RPC, or the client of Node's `http` under it, has failed with. */
   static from(socket: string, error: unknown): AdminUnreachable {
-    if (endedEarly(error)) return new AdminUnreachable({ socket, reason: "cut", message: `${socket}: ${WORDS.cut}` })
+    if (endedEarly(error)) return AdminUnreachable.cut(socket)
     const code = codeOf(error)
     // HPE: of Node's HTTP parser.
     const reason = code === undefined || code.startsWith("HPE_") ? "foreign" : REASONS[code]
@@ -24,6 +24,10 @@ export class AdminUnreachable extends Data.TaggedError("AdminUnreachable")<{
 
   static foreign(socket: string): AdminUnreachable {
     return new AdminUnreachable({ socket, reason: "foreign", message: `${socket}: ${WORDS.foreign}` })
+  }
+
+  static cut(socket: string): AdminUnreachable {
+    return new AdminUnreachable({ socket, reason: "cut", message: `${socket}: ${WORDS.cut}` })
   }
 
   static silent(socket: string, seconds: number): AdminUnreachable {

@@ -195,6 +195,21 @@ describe("a socket", () => {
     })
   )
 
+  it.live("whose proxy ends in order what it is at is told as one that stops", () =>
+    Effect.gen(function* () {
+      const { socket } = yield* startAdmin({
+        reload: () => Effect.interrupt,
+        watchConnections: () => Stream.fromEffect(Effect.interrupt)
+      })
+      const asked = yield* Effect.flip(at(socket, (admin) => admin.reload({})))
+      const watched = yield* Effect.flip(at(socket, (admin) => Stream.runDrain(admin.watchConnections({}))))
+      for (const { _tag, message } of [asked, watched]) {
+        assert.strictEqual(_tag, "AdminUnreachable")
+        assert.match(message, /ended before the answer; the proxy has stopped/)
+      }
+    })
+  )
+
   it.live("that is not there, or that nobody has open, is told in words", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
