@@ -29,6 +29,11 @@ const shared = {
     Flag.withDescription(
       `The admin socket; left out: $MCPROXY_GRPC_ADDR (which, for mc-proxy server, is grpc.addr), else ${DEFAULT_SOCKET}`
     ),
+    // Node would take an empty one for localhost's port 80.
+    Flag.filter(
+      (path) => path !== "",
+      () => "the path of a socket"
+    ),
     Flag.withDefault(Effect.sync(() => process.env["MCPROXY_GRPC_ADDR"] || DEFAULT_SOCKET))
   ),
   json: Flag.Boolean("json").pipe(

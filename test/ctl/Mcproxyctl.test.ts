@@ -48,6 +48,9 @@ describe("mcproxyctl", () => {
       const { code, stderr, stdout } = yield* run(["listeners", "set", ":443"])
       assert.deepStrictEqual({ code, stdout }, { code: 2, stdout: "" })
       assert.strictEqual(stderr, "mcproxyctl: Say what to set\nSee mcproxyctl listeners set --help\n")
+      const unset = yield* run(["health", "--socket", ""])
+      assert.strictEqual(unset.code, 2)
+      assert.include(unset.stderr, "the path of a socket")
     })
   )
 
