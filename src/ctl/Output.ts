@@ -15,7 +15,7 @@ export class Output extends Context.Service<
   Output,
   {
     readonly json: boolean
-    /** Of the terminal; `undefined`: stdout is none. */
+    /** Of the terminal; `undefined`: stdout is none, or nobody knows. */
     readonly width: number | undefined
     /** Each line as it comes. */
     print(lines: Stream.Stream<string, Unanswered>): Effect.Effect<void, Unanswered>
@@ -27,7 +27,9 @@ export class Output extends Context.Service<
       Effect.gen(function* () {
         const stdio = yield* Stdio.Stdio
         const terminal = yield* Terminal.Terminal
-        const width = (yield* stdio.stdoutIsTerminal) ? yield* terminal.columns : undefined
+        const columns = (yield* stdio.stdoutIsTerminal) ? yield* terminal.columns : 0
+        // A terminal that has been told no size has 0.
+        const width = columns > 0 ? columns : undefined
         const print = (lines: Stream.Stream<string, Unanswered>) =>
           lines.pipe(
             Stream.map((line) => `${escapeInvisible(line)}\n`),

@@ -66,6 +66,9 @@ describe("routes", () => {
       const lines = stdout.trimEnd().split("\n")
       assert.isTrue(lines.every((line) => line.length <= 80))
       assert.match(lines[2]!, /^:443 {6}api\.example\.net {2}api\.internal:8080 {2}l7 {4}http\/1\.1.*…$/)
+      // A terminal of no known size.
+      const uncut = yield* ctl(socket, ["routes", "list"])
+      assert.deepStrictEqual(yield* ctl(socket, ["routes", "list"], { width: 0 }), uncut)
     })
   )
 
