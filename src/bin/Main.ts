@@ -2,6 +2,7 @@
 import { Cause, Console, Effect, Exit, Layer, Option, Runtime } from "effect"
 import { CliConfig, CliError, CliOutput, GlobalFlag } from "effect/cli"
 import { stripVTControlCharacters } from "node:util"
+import { escapeInvisible } from "../config/Printable.ts"
 
 /** A command failed; `message` says what is wrong, where, and what to do, in one line or a short list. */
 export interface CommandError {
@@ -14,7 +15,7 @@ export interface CommandError {
  */
 export const runMain = (name: string, program: Effect.Effect<void, CommandError>): void => {
   const reported = Effect.onExit(program, (exit) =>
-    Exit.isSuccess(exit) || isWrongUsage(exit.cause) ? Effect.void : Console.error(explain(name, exit.cause))
+    Exit.isSuccess(exit) || isWrongUsage(exit.cause) ? Effect.void : Console.error(printable(explain(name, exit.cause)))
   )
   run(Effect.ensuring(reported, flushed), {
     disableErrorReporting: true,
@@ -61,6 +62,9 @@ const singleLine = (message: string): string => stripVTControlCharacters(message
 /** Such an error has been presented already. */
 const isWrongUsage = (cause: Cause.Cause<unknown>): boolean =>
   CliError.isCliError(Option.getOrUndefined(Cause.findErrorOption(cause)))
+
+/** Nothing of it acts on a terminal: a path may have anything in it. */
+const printable = (message: string): string => message.split("\n").map(escapeInvisible).join("\n")
 
 const explain = (name: string, cause: Cause.Cause<CommandError>): string => {
   const error = Option.getOrUndefined(Cause.findErrorOption(cause))

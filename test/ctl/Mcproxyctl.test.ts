@@ -34,6 +34,8 @@ describe("mcproxyctl", () => {
       const { code, stderr, stdout } = yield* run(["status", "--socket", missing])
       assert.deepStrictEqual({ code, stdout }, { code: 1, stdout: "" })
       assert.match(stderr, /^mcproxyctl: \S+none\.sock: no such socket; is the proxy running[^\n]*\n$/)
+      const odd = yield* run(["status", "--socket", "/nowhere/\x1b[31mred.sock"])
+      assert.isTrue(odd.stderr.startsWith("mcproxyctl: /nowhere/\\u001b[31mred.sock: no such socket"))
       const { socket } = yield* startAdmin({})
       // Nothing is forbidden to root.
       const nobody = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {}
