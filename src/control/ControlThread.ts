@@ -51,6 +51,9 @@ export const start = Effect.fn("ControlThread.start")(function* (
   const log = yield* channel
   const sink = yield* LogSink
   log.port1.on("message", (line: string) => sink.write(line))
+  // In a fiber of its own, because the server interrupts the one that it is built in; and before the thread, which may
+  // still have to put a change in force that it has committed when it is told to end.
+  yield* Effect.forkScoped(Layer.launch(FollowerServer.layer(follower.port1, lifecycle)))
   const thread = yield* Effect.acquireRelease(
     Effect.sync(() => spawn({ ...options, follower: follower.port2, log: log.port2 })),
     (thread) => Effect.andThen(Deferred.succeed(lifecycle.stop, undefined), awaitEnd(thread))
@@ -58,8 +61,6 @@ export const start = Effect.fn("ControlThread.start")(function* (
   const died = Deferred.makeUnsafe<never>()
   thread.worker.once("error", (error) => Deferred.doneUnsafe(died, Exit.die(error)))
   thread.worker.once("exit", () => Deferred.doneUnsafe(died, Exit.die(new Error("The control thread has ended."))))
-  // In a fiber of its own, because the server interrupts the one that it is built in.
-  yield* Effect.forkScoped(Layer.launch(FollowerServer.layer(follower.port1, lifecycle)))
   yield* Effect.raceFirst(Deferred.await(lifecycle.started), Deferred.await(died))
   return { ended: Deferred.await(died) }
 })

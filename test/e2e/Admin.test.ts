@@ -417,6 +417,26 @@ describe("a database that somebody else has locked", () => {
       expect(yield* ask("GetStatus")).toMatchObject({ revision: "2" })
     })
   )
+
+  it.live("delays an answer beyond the draining, which does not lose it", () =>
+    Effect.gen(function* () {
+      const { ask, proxy } = yield* start()
+      const locked = new DatabaseSync(join(proxy.folder, "mc-proxy.db"))
+      locked.exec("BEGIN IMMEDIATE")
+      const adding = yield* Effect.forkChild(ask("AddFirewallRule", { rule: ip("192.0.2.1") }))
+      yield* Effect.sleep(200)
+      proxy.signal("SIGTERM")
+      yield* proxy.logged("stopped")
+      locked.exec("ROLLBACK")
+      locked.close()
+      yield* Fiber.join(adding)
+      assert.strictEqual((yield* proxy.ended).code, 0)
+      assert.deepStrictEqual(
+        proxy.logLines.filter(({ level }) => level === "error"),
+        []
+      )
+    })
+  )
 })
 
 const takenPort = Effect.acquireRelease(
