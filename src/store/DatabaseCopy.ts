@@ -33,7 +33,7 @@ export const copyDatabase = Effect.fn("copyDatabase")(function* (
   const path = yield* Path.Path
   const folder = path.dirname(target)
   const refusing = Effect.mapError((error: PlatformError.PlatformError) => DatabaseError.of(target, refusalOf(error)))
-  yield* fileSystem.makeDirectory(folder, { recursive: true, mode: PRIVATE_FOLDER_MODE }).pipe(refusing)
+  yield* makeFolder(folder).pipe(refusing)
   // In a folder of its own, which goes whatever happens, and beside the target, so that a link can reach it.
   const own = yield* fileSystem.makeTempDirectoryScoped({ directory: folder, prefix: ".new-" }).pipe(refusing)
   const fresh = path.join(own, path.basename(target))
@@ -48,6 +48,27 @@ export const copyDatabase = Effect.fn("copyDatabase")(function* (
   )
   return ByteSize.toNumberUnsafe(size)
 }, Effect.scoped)
+
+/**
+ * With those above it. Node's own way tries for ever where a folder exists and takes no other (`/proc`), at the cost of a
+ * processor.
+ */
+const makeFolder: (
+  folder: string
+) => Effect.Effect<void, PlatformError.PlatformError, FileSystem.FileSystem | Path.Path> = Effect.fnUntraced(
+  function* (folder) {
+    const fileSystem = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    if (yield* fileSystem.exists(folder)) return
+    yield* makeFolder(path.dirname(folder))
+    yield* (
+      fileSystem
+        .makeDirectory(folder, { mode: PRIVATE_FOLDER_MODE })
+        // Another has made it at the same time.
+        .pipe(Effect.catchReason("PlatformError", "AlreadyExists", () => Effect.void))
+    )
+  }
+)
 
 /** SQLite writes into an empty file that is there already, and keeps its mode. */
 const vacuumInto = Effect.fnUntraced(function* (target: string) {

@@ -57,6 +57,8 @@ describe("a copy of a database", () => {
         const below = yield* Effect.flip(copyDatabase(file, `${copy}/copy.db`))
         assert.strictEqual(below._tag, "DatabaseError")
         assert.match(below.message, /copy\.db\/copy\.db: cannot be written \(.*\); give another path$/)
+        const nowhere = yield* Effect.flip(copyDatabase(file, "/proc/none/at/all/copy.db"))
+        assert.match(nowhere.message, /at\/all\/copy\.db: cannot be written \(.*\); give another path$/)
         const missing = yield* Effect.flip(copyDatabase(`${file}.none`, `${folder}/other.db`))
         assert.match(missing.message, /none: cannot be made or found; check the path and its folder$/)
         assert.deepStrictEqual(readdirSync(folder), ["copy.db"])
