@@ -61,12 +61,9 @@ const makeFolder: (
     const path = yield* Path.Path
     if (yield* fileSystem.exists(folder)) return
     yield* makeFolder(path.dirname(folder))
-    yield* (
-      fileSystem
-        .makeDirectory(folder, { mode: PRIVATE_FOLDER_MODE })
-        // Another has made it at the same time.
-        .pipe(Effect.catchReason("PlatformError", "AlreadyExists", () => Effect.void))
-    )
+    const made = fileSystem.makeDirectory(folder, { mode: PRIVATE_FOLDER_MODE })
+    // Another may make it at the same time.
+    yield* Effect.catchReason(made, "PlatformError", "AlreadyExists", () => Effect.void)
   }
 )
 
