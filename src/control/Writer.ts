@@ -122,7 +122,9 @@ export class Writer {
     }
     yield* this.#follower.unbind
     const mutations = mutationsOf(batch)
-    if (mutations.length === 1) {
+    // Each by itself would wait for the other program as long again.
+    const locked = error._tag === "WriteFailed" && error.locked
+    if (mutations.length === 1 || locked) {
       return refuse(mutations, new Internal({ message: `${error.message}; nothing was changed` }))
     }
     for (const mutation of mutations) yield* this.#force(yield* decideBatch(this.#current.state, [mutation]))

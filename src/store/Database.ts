@@ -78,12 +78,14 @@ const advance = Effect.fnUntraced(function* (revisions: number) {
   const sql = yield* SqlClient.SqlClient
   const rows = yield* sql<{ readonly revision: number }>`UPDATE meta SET revision = revision + ${revisions}
     RETURNING revision`
-  return rows[0]?.revision ?? (yield* new Transaction.TransactionFailed({ problem: NO_META, certain: true }))
+  return (
+    rows[0]?.revision ?? (yield* new Transaction.TransactionFailed({ problem: NO_META, certain: true, locked: false }))
+  )
 })
 
-const writeFailed = ({ certain, problem }: Transaction.TransactionFailed) =>
+const writeFailed = ({ certain, locked, problem }: Transaction.TransactionFailed) =>
   Effect.flatMap(SqliteClient.SqliteClient, ({ config }) =>
-    Effect.fail(new WriteFailed({ problem: `${config.filename}: ${problem}`, certain }))
+    Effect.fail(new WriteFailed({ problem: `${config.filename}: ${problem}`, certain, locked }))
   )
 
 const write = (edit: Edit): Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> => {

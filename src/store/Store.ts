@@ -50,7 +50,9 @@ export class WriteFailed extends Schema.TaggedError<WriteFailed>()("WriteFailed"
   /** What went wrong, and what to do. */
   problem: Schema.String,
   /** False: whether anything was changed is not known, and has to be read. */
-  certain: Schema.Boolean
+  certain: Schema.Boolean,
+  /** Another program has the database locked, and was waited for as long as may be: no change is to blame. */
+  locked: Schema.Boolean.pipe(Schema.withConstructorDefault(Effect.succeed(false)))
 }) {
   override get message(): string {
     return this.problem

@@ -14,6 +14,8 @@ export class TransactionFailed extends Data.TaggedError("TransactionFailed")<{
   readonly problem: string
   /** Whether it is certain that nothing was changed. */
   readonly certain: boolean
+  /** Whether other programs have kept it from beginning, for as long as it waits. */
+  readonly locked: boolean
 }> {}
 
 /** Sees everything as it was at one moment. */
@@ -37,12 +39,15 @@ const transaction = <A, E, R>(begin: string, effect: Effect.Effect<A, E | SqlErr
     )
   }).pipe(Effect.scoped)
 
-const statementFailed = ({ reason }: SqlError.SqlError): TransactionFailed =>
-  new TransactionFailed({ problem: sqliteProblem(reason.cause).message, certain: true })
+const statementFailed = ({ reason }: SqlError.SqlError): TransactionFailed => {
+  const { code, message } = sqliteProblem(reason.cause)
+  return new TransactionFailed({ problem: message, certain: true, locked: code === SQLITE_BUSY })
+}
 
 const commitFailed = ({ reason }: SqlError.SqlError): TransactionFailed => {
   const { code, message } = sqliteProblem(reason.cause)
-  return new TransactionFailed({ problem: message, certain: code !== undefined && BEFORE_COMMITTING.has(code) })
+  const certain = code !== undefined && BEFORE_COMMITTING.has(code)
+  return new TransactionFailed({ problem: message, certain, locked: code === SQLITE_BUSY })
 }
 
 /**

@@ -9,7 +9,7 @@ import { StateIndex } from "../../src/control/StateIndex.ts"
 import { apply, EMPTY, type Change, type State } from "../../src/snapshot/Change.ts"
 import type { Snapshot } from "../../src/snapshot/Snapshot.ts"
 import { SimStore, type Statement, type StoreFault } from "../../src/store/SimStore.ts"
-import { Store } from "../../src/store/Store.ts"
+import { Store, WriteFailed } from "../../src/store/Store.ts"
 import { l4, listenerOf, randomChange, randomState } from "../store/RandomState.ts"
 import { FakeFollower } from "./FakeFollower.ts"
 
@@ -233,6 +233,31 @@ it.effect("shares a commit among the mutations that wait while one is under way"
     assert.deepStrictEqual(yield* Fiber.join(others), ["b", "c", "d"])
     assert.deepStrictEqual(commits, [1, 3])
     assertAgreed(made)
+  })
+)
+
+it.effect("waits once for a program that has the database locked, and not once for each mutation", () =>
+  Effect.gen(function* () {
+    const gate = yield* Deferred.make<void>()
+    const commits: Array<number> = []
+    const locked = new WriteFailed({ problem: "it is locked", certain: true, locked: true })
+    const made = yield* makeControl(ONE_LISTENER, (store) =>
+      gated({ load: store.load, commit: () => Effect.fail(locked) }, gate, commits)
+    )
+    const first = yield* Effect.forkChild(Effect.flip(made.control.mutate(making(putRoute("a.test"), 0))))
+    while (commits.length === 0) yield* Effect.yieldNow
+    const others = yield* Effect.forkChild(
+      Effect.forEach(["b", "c", "d"], (name) => Effect.flip(made.control.mutate(making(putRoute(`${name}.test`), 0))), {
+        concurrency: "unbounded"
+      })
+    )
+    yield* Effect.yieldNow
+    yield* Deferred.succeed(gate, undefined)
+    for (const { message } of [yield* Fiber.join(first), ...(yield* Fiber.join(others))]) {
+      assert.strictEqual(message, "it is locked; nothing was changed")
+    }
+    assert.deepStrictEqual(commits, [1, 3])
+    assert.strictEqual(assertAgreed(made).revision, 1)
   })
 )
 

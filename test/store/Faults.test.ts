@@ -229,7 +229,8 @@ describe("a commit says what is in its way and what to do, and changes nothing, 
           yield* sql`PRAGMA busy_timeout = 10`
           const other = new DatabaseSync(file)
           other.exec("BEGIN IMMEDIATE; DELETE FROM firewall_rules")
-          const locked = refusal(file, "is locked by another program; end that one, or wait for it")
+          const problem = `${file}: is locked by another program; end that one, or wait for it`
+          const locked = new WriteFailed({ problem, certain: true, locked: true })
           assert.deepStrictEqual(yield* Effect.flip(commit(1, [diff(state, EMPTY)])), locked)
           other.exec("ROLLBACK")
           other.close()
