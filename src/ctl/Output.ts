@@ -1,9 +1,10 @@
 /**
  * What a command prints on stdout: lines for people, or with `--json` one document of proto3 JSON, every field in it.
  *
- * Nothing of it acts on a terminal, whoever has chosen it. A reader that goes away ends the printing, and is no failure.
+ * Nothing of it acts on a terminal, whoever has chosen it. A reader that goes away ends the printing, and is no failure;
+ * a disk that is full is one.
  */
-import { Console, Context, Effect, Layer, Schema, Stdio, Stream, Terminal } from "effect"
+import { Console, Context, Data, Effect, Layer, type PlatformError, Schema, Stdio, Stream, Terminal } from "effect"
 import type { Rpc } from "effect/rpc"
 import type { Operation } from "../admin/AdminClient.ts"
 import type { AdminError } from "../admin/AdminError.ts"
@@ -18,7 +19,7 @@ export class Output extends Context.Service<
     /** Of the terminal; `undefined`: stdout is none, or nobody knows. */
     readonly width: number | undefined
     /** Each line as it comes. */
-    print(lines: Stream.Stream<string, Unanswered>): Effect.Effect<void, Unanswered>
+    print(lines: Stream.Stream<string, Unanswered>): Effect.Effect<void, Unanswered | Unprinted>
   }
 >()("mc-proxy/ctl/Output") {
   static layer(json: boolean): Layer.Layer<Output, never, Stdio.Stdio | Terminal.Terminal> {
@@ -34,7 +35,7 @@ export class Output extends Context.Service<
           lines.pipe(
             Stream.map((line) => `${escapeInvisible(line)}\n`),
             Stream.run(stdio.stdout()),
-            Effect.catchTag("PlatformError", () => Effect.void)
+            Effect.catchTag("PlatformError", endOrFail)
           )
         return Output.of({ json, width, print })
       })
@@ -43,6 +44,20 @@ export class Output extends Context.Service<
 }
 
 type Unanswered = AdminError | AdminUnreachable
+
+/** The answer has come, and could not be written. */
+export class Unprinted extends Data.TaggedError("Unprinted")<{ readonly message: string }> {}
+
+const endOrFail = ({ reason: { cause } }: PlatformError.PlatformError): Effect.Effect<void, Unprinted> => {
+  if (cause instanceof Error && "code" in cause && READER_GONE.has(cause.code)) return Effect.void
+  const why = cause instanceof Error ? cause.message : String(cause)
+  return new Unprinted({
+    message: `stdout: cannot be written (${why}); what was asked for is done, and not told whole`
+  })
+}
+
+/** Of a pipe, and of a socket. */
+const READER_GONE: ReadonlySet<unknown> = new Set(["EPIPE", "ECONNRESET"])
 
 /** Prints what an operation has answered; `lines` are for people. */
 export const answer = Effect.fnUntraced(function* <const O extends Operation["_tag"]>(

@@ -45,6 +45,16 @@ describe("mcproxyctl", () => {
     })
   )
 
+  it.live("exits 1 when what it prints cannot be written", () =>
+    Effect.gen(function* () {
+      const { socket } = yield* startAdmin({})
+      const args = ["-c", '"$@" > /dev/full', "bash", process.execPath, ENTRY, "health", "--socket", socket]
+      const { code, stderr } = yield* runProgram("bash", args)
+      assert.strictEqual(code, 1)
+      assert.match(stderr, /^mcproxyctl: stdout: cannot be written \(ENOSPC: [^\n]*\n$/)
+    })
+  )
+
   it.live("exits 2 when it is used wrongly, and says how to use it", () =>
     Effect.gen(function* () {
       const { code, stderr, stdout } = yield* run(["listeners", "set", ":443"])
