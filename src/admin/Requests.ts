@@ -11,6 +11,7 @@ import { LISTENER } from "../config/Keys.ts"
 import { Report } from "../config/Report.ts"
 import type { Source } from "../config/Source.ts"
 import { complete, readTable } from "../config/Table.ts"
+import { parsePath } from "../config/Value.ts"
 import { parseIpAddress } from "../net/IpAddress.ts"
 import type { ListenerSettings, State } from "../snapshot/Change.ts"
 import { formatListenAddress, parseListenAddress } from "../snapshot/Endpoint.ts"
@@ -40,7 +41,7 @@ export const readIp = (field: string, text: string): Read<string> => {
 }
 
 export const readPath = (field: string, text: string): Read<string> =>
-  named(field, text, isAbsolute(text) ? Result.succeed(text) : Result.fail(NOT_ABSOLUTE))
+  named(field, text, isAbsolute(text) ? parsePath(text) : Result.fail(NOT_ABSOLUTE))
 
 export const readMaxConnections = (count: number): Read<number> =>
   Result.map(

@@ -189,7 +189,8 @@ function written<A, Parsed>(
   }
 }
 
-function parsePath(text: string): Result.Result<string, string> {
+/** Whether the system can have a file of that name. */
+export function parsePath(text: string): Result.Result<string, string> {
   if (text.includes("\0")) return Result.fail("has a NUL character, which no path can have")
   if (Buffer.byteLength(text) > PATH_BYTES_MAX) return Result.fail(`is longer than ${PATH_BYTES_MAX} bytes`)
   return Result.succeed(text)

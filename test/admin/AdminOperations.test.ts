@@ -293,4 +293,9 @@ firewall_rules[0].value: "1.2.3" is no IP address`
     (client) => client.snapshot({ path: "a.db" }),
     'InvalidArgument path: "a.db" is no absolute path on the proxy\'s host'
   )
+  refusing(
+    "names a snapshot's path that no file can have",
+    (client) => client.snapshot({ path: "/a\0.db" }),
+    'InvalidArgument path: "/a\\u0000.db" has a NUL character, which no path can have'
+  )
 })
