@@ -2,11 +2,11 @@
  * What a data plane decides by: the state, compiled. Immutable; a connection takes the one of its accept and keeps only
  * its route once that is found.
  */
-import { Effect, Result } from "effect"
+import { Effect, HashMap, Option, Result } from "effect"
 import { Firewall } from "../firewall/Firewall.ts"
 import { PrefixTrie } from "../firewall/PrefixTrie.ts"
 import type { Counters, ListenerCounters } from "../observe/Counters.ts"
-import { compileRoute, type CompiledRoute, type RouteTable } from "../routing/RouteTable.ts"
+import { compileRoute, type RouteTable } from "../routing/RouteTable.ts"
 import { ruleKey, type Change, type Edit, type ListenerSettings } from "../snapshot/Change.ts"
 import { parseIpOrCidr, type FirewallRule } from "../snapshot/FirewallRule.ts"
 import type { Hostname } from "../snapshot/Hostname.ts"
@@ -55,13 +55,13 @@ export const apply = Effect.fnUntraced(function* (
     work = 0
     yield* Effect.yieldNow
   }
-  return { state: { revision, firewall: draft.firewall, listeners: draft.listeners }, forgetSeries: draft.forgetSeries }
+  return { state: { revision, firewall: draft.firewall, listeners: draft.finish() }, forgetSeries: draft.forgetSeries }
 })
 
 /** One is a rule added to a hundred thousand others, which takes some microseconds; a slice takes a few milliseconds. */
 const WORK_A_SLICE = 500
 
-/** So many routes are copied, or let go, in the time of one rule. */
+/** So many routes are let go in the time of one rule. */
 const ROUTES_A_RULE = 50
 
 /** The next state while it is made. What the state before has is copied where it is written to, and not before. */
@@ -71,8 +71,8 @@ class Draft {
   readonly #before: ProxyState
   readonly #counters: Counters["Service"]
   #written: Map<string, ListenerState> | undefined
-  /** The tables that are this draft's own. */
-  readonly #tables = new Map<string, Map<Hostname, CompiledRoute>>()
+  /** The tables that are this draft's own, and written to in place. */
+  readonly #tables = new Map<string, RouteTable>()
   readonly #removed = new Set<string>()
   /** Each once for every route that named it. */
   readonly #released: Array<string> = []
@@ -92,6 +92,12 @@ class Draft {
       if (!isRules(edit)) yield this.#apply(edit)
       else if (!isFirst) yield* this.#applyRules(edit)
     }
+  }
+
+  /** What was written to is written to no more. */
+  finish(): ReadonlyMap<string, ListenerState> {
+    for (const table of this.#tables.values()) HashMap.endMutation(table)
+    return this.listeners
   }
 
   readonly forgetSeries = (): void => {
@@ -125,7 +131,7 @@ class Draft {
     this.#write(addr, {
       listener,
       trusted: PrefixTrie.from(trusted),
-      routes: this.listeners.get(addr)?.routes ?? new Map(),
+      routes: this.listeners.get(addr)?.routes ?? HashMap.empty(),
       counters: this.#counters.listener(addr)
     })
     return 1 + trusted.length
@@ -134,42 +140,41 @@ class Draft {
   #removeListener(addr: string): number {
     const listener = this.listeners.get(addr)
     if (listener === undefined) return 1
-    for (const { route } of listener.routes.values()) this.#released.push(route.backend)
+    for (const { route } of HashMap.values(listener.routes)) this.#released.push(route.backend)
     this.#ownListeners().delete(addr)
     this.#tables.delete(addr)
     this.#removed.add(addr)
-    return 1 + listener.routes.size / ROUTES_A_RULE
+    return 1 + HashMap.size(listener.routes) / ROUTES_A_RULE
   }
 
   #putRoute(addr: string, route: Route): number {
     const listener = this.listeners.get(addr)
     if (listener === undefined) throw new Error(`A route was published for ${addr}, which is no listener.`)
-    const [table, work] = this.#ownTable(listener)
-    const replaced = table.get(route.hostname)
-    table.set(route.hostname, compileRoute(route, this.#counters))
-    if (replaced !== undefined) this.#released.push(replaced.route.backend)
-    return 1 + work
+    const replaced = HashMap.get(listener.routes, route.hostname)
+    if (Option.isSome(replaced)) this.#released.push(replaced.value.route.backend)
+    HashMap.set(this.#ownTable(listener), route.hostname, compileRoute(route, this.#counters))
+    return 1
   }
 
   #removeRoute(addr: string, hostname: Hostname): number {
     const listener = this.listeners.get(addr)
-    const removed = listener?.routes.get(hostname)
-    if (listener === undefined || removed === undefined) return 1
-    const [table, work] = this.#ownTable(listener)
-    table.delete(hostname)
-    this.#released.push(removed.route.backend)
-    return 1 + work
+    if (listener === undefined) return 1
+    const removed = HashMap.get(listener.routes, hostname)
+    if (Option.isNone(removed)) return 1
+    this.#released.push(removed.value.route.backend)
+    HashMap.remove(this.#ownTable(listener), hostname)
+    return 1
   }
 
-  /** A table to write to, and the work of making it. */
-  #ownTable(listener: ListenerState): readonly [Map<Hostname, CompiledRoute>, number] {
+  /** A table to write to, in the place of the listener's. */
+  #ownTable(listener: ListenerState): RouteTable {
     const { addr } = listener.listener
-    const own = this.#tables.get(addr)
-    if (own !== undefined) return [own, 0]
-    const copy = new Map(listener.routes)
-    this.#tables.set(addr, copy)
-    this.#write(addr, { ...listener, routes: copy })
-    return [copy, copy.size / ROUTES_A_RULE]
+    const known = this.#tables.get(addr)
+    if (known !== undefined) return known
+    const own = HashMap.beginMutation(listener.routes)
+    this.#tables.set(addr, own)
+    this.#write(addr, { ...listener, routes: own })
+    return own
   }
 
   #write(addr: string, listener: ListenerState): void {

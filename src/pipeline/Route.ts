@@ -1,5 +1,5 @@
 /** Stage 4: the backend that serves the name on this listener. */
-import { Effect } from "effect"
+import { Effect, HashMap, Option } from "effect"
 import type { CompiledRoute, RouteTable } from "../routing/RouteTable.ts"
 import type { Named } from "./Peek.ts"
 import { refuse, type Refusal } from "./Refusal.ts"
@@ -11,6 +11,6 @@ export interface Routed extends Named {
 export type RouteRefusal = Refusal<"no_route">
 
 export const route = (named: Named, routes: RouteTable): Effect.Effect<Routed, RouteRefusal> => {
-  const found = routes.get(named.hostname)
-  return found === undefined ? refuse("no_route") : Effect.succeed({ ...named, route: found })
+  const found = HashMap.get(routes, named.hostname)
+  return Option.isNone(found) ? refuse("no_route") : Effect.succeed({ ...named, route: found.value })
 }

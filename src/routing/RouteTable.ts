@@ -1,5 +1,5 @@
-/** The routes of one listener by name, compiled for look-up. Immutable. */
-import { Result } from "effect"
+/** The routes of one listener by name, compiled for look-up. Immutable; a route more or less copies one path. */
+import { type HashMap, Result } from "effect"
 import type { Counters, DialHistogram } from "../observe/Counters.ts"
 import { Alarm } from "./Alarm.ts"
 import { parseBackendAddress, type BackendAddress } from "../snapshot/Endpoint.ts"
@@ -15,7 +15,7 @@ export interface CompiledRoute {
   readonly backendAlarm: Alarm
 }
 
-export type RouteTable = ReadonlyMap<Hostname, CompiledRoute>
+export type RouteTable = HashMap.HashMap<Hostname, CompiledRoute>
 
 /**
  * Retains the backend's counters. The routes of a published change are valid; one that is not is a defect of whoever

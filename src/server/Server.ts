@@ -3,7 +3,7 @@
  *
  * The layers it runs on are closed when it returns; everything it started is scoped to them.
  */
-import { Effect, Queue } from "effect"
+import { Effect, HashMap, Queue } from "effect"
 import { Drain } from "../control/Drain.ts"
 import { DescriptorBudget } from "../net/DescriptorBudget.ts"
 import type { SocketAddress } from "../net/SocketAddress.ts"
@@ -27,7 +27,7 @@ export const run = Effect.fn("Server.run")(function* <E, R>(options: {
 
   const { firewall, listeners } = plane.state
   const { cidr, country, ip } = firewall.counts
-  const routes = [...listeners.values()].reduce((count, listener) => count + listener.routes.size, 0)
+  const routes = [...listeners.values()].reduce((count, listener) => count + HashMap.size(listener.routes), 0)
   if (routes === 0) yield* Effect.logWarning("no routes: every connection will be refused as no_route")
   yield* Effect.logInfo("ready").pipe(
     Effect.annotateLogs({ routes, rules: ip + cidr + country, sockets_max: budget.socketsMax })

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Result } from "effect"
+import { Effect, Fiber, HashMap, Layer, Result } from "effect"
 import * as fc from "fast-check"
 import { ipv4FromWord, parseIpAddress } from "../../src/net/IpAddress.ts"
 import { Counters } from "../../src/observe/Counters.ts"
@@ -42,7 +42,7 @@ const seriesOf = ({ listeners }: ProxyState) => ({
   listeners: new Map([...listeners].map(([addr, { counters }]) => [addr, counters])),
   backends: new Map(
     [...listeners.values()].flatMap(({ routes }) =>
-      [...routes.values()].map(({ dials, route }) => [route.backend, dials] as const)
+      [...HashMap.values(routes)].map(({ dials, route }) => [route.backend, dials] as const)
     )
   )
 })
@@ -80,7 +80,7 @@ describe("apply", () => {
       assert.isTrue(trusted.trusted.match(ip("10.255.0.1")))
       assert.isTrue(trusted.trusted.match(ip("2001:db8::1")))
       assert.isUndefined(trusted.trusted.match(ip("2001:db8::2")))
-      assert.deepStrictEqual([...plain.routes.keys()], [ROUTE.hostname])
+      assert.deepStrictEqual([...HashMap.keys(plain.routes)], [ROUTE.hostname])
       assert.strictEqual(plain.counters, counters.listener(":443"))
       assert.strictEqual(trusted.counters, counters.listener(":8443"))
     }).pipe(Effect.provide(Counters.layer))
@@ -120,7 +120,7 @@ describe("apply", () => {
     Effect.gen(function* () {
       const counters = yield* Counters
       const first = (yield* compile({ listeners: [listenerAt(":443"), listenerAt(":8443")], firewallRules: [] })).state
-      const { dials } = first.listeners.get(":443")!.routes.get(ROUTE.hostname)!
+      const { dials } = first.listeners.get(":443")!.routes.pipe(HashMap.getUnsafe(ROUTE.hostname))
       const change: Change = [
         { _tag: "RemoveListener", addr: ":443" },
         { _tag: "PutListener", listener: listenerAt(":443") },
@@ -132,7 +132,10 @@ describe("apply", () => {
       second.forgetSeries()
       assert.deepStrictEqual([...counters.listeners.keys()], [":443"])
       assert.strictEqual(second.state.listeners.get(":443")!.counters, first.listeners.get(":443")!.counters)
-      assert.strictEqual(second.state.listeners.get(":443")!.routes.get(ROUTE.hostname)!.dials, dials)
+      assert.strictEqual(
+        second.state.listeners.get(":443")!.routes.pipe(HashMap.getUnsafe(ROUTE.hostname)).dials,
+        dials
+      )
     }).pipe(Effect.provide(Counters.layer))
   )
 
