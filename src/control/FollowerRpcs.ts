@@ -46,8 +46,8 @@ export class FollowerRpcs extends RpcGroup.make(
   Rpc.make("unbind"),
   /** One more slice of the next change: a `Change` as JSON, written by the other thread of this program. */
   Rpc.make("stage", { payload: { slice: Schema.String } }),
-  /** What was staged is the change. */
-  Rpc.make("publish", { payload: { revision: Schema.Number } }),
+  /** What was staged is the change, with this as its last slice. */
+  Rpc.make("publish", { payload: { revision: Schema.Number, slice: Schema.String } }),
   Rpc.make("status", {
     success: Schema.Struct({
       startedAt: Schema.Number,

@@ -27,12 +27,14 @@ const layerHandlers = ({ started, stop }: Lifecycle) =>
       const follower = yield* Follower
       const drain = yield* Drain
       let staged: Array<Edit> = []
+      const stage = (slice: string) => void staged.push(...(JSON.parse(slice) as Change))
       return {
         bind: ({ addrs }) => follower.bind(addrs),
         unbind: () => follower.unbind,
-        stage: ({ slice }) => Effect.sync(() => void staged.push(...(JSON.parse(slice) as Change))),
-        publish: ({ revision }) =>
+        stage: ({ slice }) => Effect.sync(() => stage(slice)),
+        publish: ({ revision, slice }) =>
           Effect.suspend(() => {
+            stage(slice)
             const change = staged
             staged = []
             return follower.publish(revision, change)

@@ -8,15 +8,15 @@ import { FollowerRpcs } from "./FollowerRpcs.ts"
 export const layer: Layer.Layer<Follower, never, RpcClient.Protocol> = Layer.effect(
   Follower,
   Effect.map(RpcClient.make(FollowerRpcs), (client) => {
-    const stage = (slice: Change) => client.stage({ slice: JSON.stringify(slice) })
+    const publish = Effect.fnUntraced(function* (revision: number, change: Change) {
+      const slices = slicesOf(change)
+      for (const slice of slices.slice(0, -1)) yield* client.stage({ slice: JSON.stringify(slice) })
+      yield* client.publish({ revision, slice: JSON.stringify(slices.at(-1) ?? []) })
+    })
     return Follower.of({
       bind: (addrs) => client.bind({ addrs }).pipe(orDie),
       unbind: client.unbind().pipe(orDie),
-      publish: (revision, change) =>
-        Effect.forEach(slicesOf(change), stage, { discard: true }).pipe(
-          Effect.andThen(client.publish({ revision })),
-          orDie
-        ),
+      publish: (revision, change) => orDie(publish(revision, change)),
       status: client.status().pipe(orDie),
       connections: (filter) =>
         Effect.map(orDie(Stream.runCollect(client.connections(filter))), (slices) => slices.flat()),

@@ -99,9 +99,11 @@ export class Writer {
   /** Puts a batch in force and answers it. */
   readonly #force = Effect.fnUntraced({ self: this }, function* (batch: Batch): Effect.fn.Return<void> {
     if (batch.changes.length === 0) return answer(batch)
-    const bound = yield* Effect.result(this.#follower.bind(batch.fresh))
-    if (Result.isFailure(bound))
-      return refuse(mutationsOf(batch), new FailedPrecondition({ message: bound.failure.message }))
+    if (batch.fresh.length > 0) {
+      const bound = yield* Effect.result(this.#follower.bind(batch.fresh))
+      if (Result.isFailure(bound))
+        return refuse(mutationsOf(batch), new FailedPrecondition({ message: bound.failure.message }))
+    }
     const { revision } = this.#current
     const committed = yield* Effect.result(this.#store.commit(revision, batch.changes))
     if (Result.isFailure(committed)) return yield* this.#failed(batch, committed.failure)
