@@ -1,15 +1,17 @@
 /**
- * Preloaded into a Node program, notes when its main thread was blocked: one line of JSON each, in the file that the
- * query of the import names (`--import .../LoopDelay.ts?FILE`). Those who read it share the machine's clock.
+ * Preloaded into a Node program, notes when its main thread was late: one line of JSON each, in the file that the query
+ * of the import names (`--import .../LoopDelay.ts?FILE`). Those who read it share the machine's clock.
+ *
+ * How long of that it was on a CPU tells its own work from what others have on the same machine.
  */
 import { appendFileSync, readFileSync } from "node:fs"
-import { monitorEventLoopDelay } from "node:perf_hooks"
 import { isMainThread } from "node:worker_threads"
 
 interface Delay {
   /** Milliseconds since 1970. */
   readonly at: number
-  readonly ms: number
+  readonly lateMs: number
+  readonly busyMs: number
 }
 
 /** What Node has to be started with, to note its delays in `file`. */
@@ -18,27 +20,33 @@ export const noteDelaysIn = (file: string): ReadonlyArray<string> => [
   `${import.meta.url}?${encodeURIComponent(file)}`
 ]
 
-/** The longest that the main thread was blocked since then, in milliseconds; 0: never for long. */
-export const longestDelay = (file: string, since: number): number =>
-  readFileSync(file, "utf8")
+/** The longest since then, in milliseconds: that its main thread was late, and that it was busy in one go. */
+export const longestDelays = (file: string, since: number): Pick<Delay, "lateMs" | "busyMs"> => {
+  const delays = readFileSync(file, "utf8")
     .split("\n")
     .filter((line) => line !== "")
     .map((line) => JSON.parse(line) as Delay)
-    .reduce((longest, { at, ms }) => (at >= since ? Math.max(longest, ms) : longest), 0)
+    .filter(({ at }) => at >= since)
+  return {
+    lateMs: Math.max(0, ...delays.map(({ lateMs }) => lateMs)),
+    busyMs: Math.max(0, ...delays.map(({ busyMs }) => busyMs))
+  }
+}
 
-/** What is shorter cannot be told from the system's own delays. */
-const NOTED_MS_MIN = 5
+const SAMPLE_MS = 5
 
-const SAMPLE_MS = 20
+/** On a CPU, so far; of the thread that asks. */
+const cpuMs = (): number => Number(readFileSync("/proc/thread-self/schedstat", "latin1").split(" ")[0]) / 1e6
 
 const noteDelays = (file: string) => {
   appendFileSync(file, "")
-  const histogram = monitorEventLoopDelay({ resolution: 1 })
-  histogram.enable()
+  let [time, cpu] = [performance.now(), cpuMs()]
   setInterval(() => {
-    const ms = histogram.max / 1e6
-    histogram.reset()
-    if (ms >= NOTED_MS_MIN) appendFileSync(file, `${JSON.stringify({ at: Date.now(), ms } satisfies Delay)}\n`)
+    const [timeBefore, cpuBefore] = [time, cpu]
+    ;[time, cpu] = [performance.now(), cpuMs()]
+    const lateMs = time - timeBefore - SAMPLE_MS
+    if (lateMs < SAMPLE_MS) return
+    appendFileSync(file, `${JSON.stringify({ at: Date.now(), lateMs, busyMs: cpu - cpuBefore } satisfies Delay)}\n`)
   }, SAMPLE_MS).unref()
 }
 

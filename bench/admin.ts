@@ -15,7 +15,7 @@ import { Store } from "../src/store/Store.ts"
 import { type AdminTask, ProbeAnswer, ProbeReady, type ProbeRequest, TaskDone } from "./AdminProtocol.ts"
 import type { BenchError } from "./BenchError.ts"
 import { forkFile, receive, type Child } from "./Child.ts"
-import { longestDelay, noteDelaysIn } from "./LoopDelay.ts"
+import { longestDelays, noteDelaysIn } from "./LoopDelay.ts"
 import { manyRules, ROUTES, RULES, rules } from "./ManyRules.ts"
 import { RawCommits } from "./RawCommits.ts"
 import { describeMachine, formatTable } from "./Report.ts"
@@ -43,7 +43,7 @@ interface Setup {
   /** Of the proxy's listener. */
   readonly port: number
   readonly raw: RawCommits
-  /** Where the proxy notes when its main thread was blocked. */
+  /** Where the proxy notes when its main thread was late. */
   readonly delays: string
 }
 
@@ -92,7 +92,9 @@ const imports = ({ backend }: Setup): ReadonlyArray<readonly [string, AdminTask]
 
 interface Watched {
   readonly waits: ProbeAnswer
-  readonly blockedMs: number
+  /** Of the proxy's main thread. */
+  readonly lateMs: number
+  readonly busyMs: number
 }
 
 /** What connections wait while something is done. */
@@ -101,7 +103,7 @@ const probing = Effect.fnUntraced(function* <E>({ delays, port, probe }: Setup, 
   probe.process.send({ _tag: "Start", port } satisfies ProbeRequest)
   yield* during
   const waits = yield* receive(probe, ProbeAnswer, { _tag: "Stop" } satisfies ProbeRequest)
-  return { waits, blockedMs: longestDelay(delays, since) } satisfies Watched
+  return { waits, ...longestDelays(delays, since) } satisfies Watched
 })
 
 const benchImports = Effect.fnUntraced(function* (setup: Setup) {
@@ -117,16 +119,17 @@ const benchImports = Effect.fnUntraced(function* (setup: Setup) {
       rows.push([name, wallMs.toFixed(0), ...formatWatched(meanwhile), ...formatWatched(quiet)])
     }
   }
-  const columns = ["worst ms", "p99", "blocked"]
+  const columns = ["worst ms", "p99", "late", "busy"]
   console.log(
     formatTable([[`${RULES} rules`, "took ms", ...columns, ...columns.map((name) => `quiet ${name}`)], ...rows])
   )
 })
 
-const formatWatched = ({ blockedMs, waits }: Watched) => [
+const formatWatched = ({ busyMs, lateMs, waits }: Watched) => [
   waits.worstMs.toFixed(1),
   waits.p99Ms.toFixed(1),
-  blockedMs.toFixed(1)
+  lateMs.toFixed(1),
+  busyMs.toFixed(1)
 ]
 
 const configOf = (database: string): string => `
