@@ -94,5 +94,5 @@ const MESSAGE_BYTES_MAX = 64 * 1024 * 1024
 /** As long as clients keep a connection that they do not use. */
 const IDLE_TIMEOUT_MS = 5 * 60_000
 
-/** Longer than a disk takes in a bad moment, and shorter than a supervisor waits before it kills. */
-const FINISH_TIMEOUT_MS = 3000
+/** Longer than a commit waits for a database that is locked, and shorter than a supervisor waits before it kills. */
+const FINISH_TIMEOUT_MS = 6000

@@ -1,5 +1,5 @@
 /** `mc-proxy server`: the configuration, the layers it asks for, and the program on them. */
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Queue } from "effect"
 import { loadConfig, type Config } from "../config/Config.ts"
 import { unservedSections } from "../config/Unserved.ts"
 import * as ControlThread from "../control/ControlThread.ts"
@@ -40,7 +40,8 @@ export const serve = Effect.fn("serve")(function* <E, R>(
   const { shutdownTimeoutMs } = config.proxy
   const running = Effect.gen(function* () {
     for (const warning of [...config.warnings, ...unservedSections(config)]) yield* Effect.logWarning(warning)
-    const control = yield* ControlThread.start({ file, config, version })
+    const signals = yield* Signals
+    const control = yield* ControlThread.start({ file, config, version }, Queue.take(signals.stop))
     yield* Server.run({ shutdownTimeoutMs, onReady, controlEnded: control.ended })
   }).pipe(Effect.scoped)
   yield* Effect.provide(running, Layer.provideMerge(layerProxy(config), layerLog(config)))

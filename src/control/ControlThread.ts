@@ -42,9 +42,13 @@ export interface ControlThread {
   readonly ended: Effect.Effect<never>
 }
 
-/** Starts the thread; completes when its state is in force and it takes requests. */
+/**
+ * Starts the thread; completes when its state is in force and it takes requests. When the scope closes the thread
+ * finishes what it has begun, unless `hurry` completes first.
+ */
 export const start = Effect.fn("ControlThread.start")(function* (
-  options: ControlOptions
+  options: ControlOptions,
+  hurry: Effect.Effect<unknown>
 ): Effect.fn.Return<ControlThread, ControlFailed, Drain | Follower | LogSink | Scope.Scope> {
   const lifecycle: FollowerServer.Lifecycle = { started: Deferred.makeUnsafe(), stop: Deferred.makeUnsafe() }
   const follower = yield* channel
@@ -56,7 +60,7 @@ export const start = Effect.fn("ControlThread.start")(function* (
   yield* Effect.forkScoped(Layer.launch(FollowerServer.layer(follower.port1, lifecycle)))
   const thread = yield* Effect.acquireRelease(
     Effect.sync(() => spawn({ ...options, follower: follower.port2, log: log.port2 })),
-    (thread) => Effect.andThen(Deferred.succeed(lifecycle.stop, undefined), awaitEnd(thread))
+    (thread) => Effect.andThen(Deferred.succeed(lifecycle.stop, undefined), awaitEnd(thread, hurry))
   )
   const died = Deferred.makeUnsafe<never>()
   thread.worker.once("error", (error) => Deferred.doneUnsafe(died, Exit.die(error)))
@@ -87,17 +91,15 @@ const spawn = (data: ControlData): Thread => {
 }
 
 /** It finishes what it has begun to commit, closes the database and its socket, and ends; or is ended. */
-const awaitEnd = ({ exited, worker }: Thread) =>
-  Deferred.await(exited).pipe(
-    Effect.timeoutOrElse({
-      duration: STOP_TIMEOUT,
-      orElse: () =>
-        Effect.andThen(
-          Effect.logError("the control thread does not end, and is ended: the disk may be stuck"),
-          Effect.promise(() => worker.terminate())
-        )
-    })
+const awaitEnd = Effect.fnUntraced(function* ({ exited, worker }: Thread, hurry: Effect.Effect<unknown>) {
+  const late = Effect.andThen(
+    Effect.sleep(STOP_TIMEOUT),
+    Effect.logError("the control thread does not end, and is ended: the disk may be stuck")
   )
+  const isLate = Effect.as(Effect.raceFirst(late, hurry), true)
+  const overdue = yield* Effect.raceFirst(Effect.as(Deferred.await(exited), false), isLate)
+  if (overdue) yield* Effect.promise(() => worker.terminate())
+}, Effect.interruptible)
 
 /** Longer than a commit waits for a database that another program has locked. */
 const STOP_TIMEOUT = "10 seconds"

@@ -424,7 +424,8 @@ describe("a database that somebody else has locked", () => {
       const locked = new DatabaseSync(join(proxy.folder, "mc-proxy.db"))
       locked.exec("BEGIN IMMEDIATE")
       const adding = yield* Effect.forkChild(ask("AddFirewallRule", { rule: ip("192.0.2.1") }))
-      yield* Effect.sleep(200)
+      // On the same connection, and so behind it.
+      yield* ask("GetStatus")
       proxy.signal("SIGTERM")
       yield* proxy.logged("stopped")
       locked.exec("ROLLBACK")
@@ -435,6 +436,23 @@ describe("a database that somebody else has locked", () => {
         proxy.logLines.filter(({ level }) => level === "error"),
         []
       )
+    })
+  )
+
+  it.live("delays no exit past a second signal", () =>
+    Effect.gen(function* () {
+      const { ask, proxy } = yield* start()
+      const locked = new DatabaseSync(join(proxy.folder, "mc-proxy.db"))
+      locked.exec("BEGIN IMMEDIATE")
+      const adding = yield* Effect.forkChild(Effect.flip(ask("AddFirewallRule", { rule: ip("192.0.2.1") })))
+      yield* ask("GetStatus")
+      proxy.signal("SIGTERM")
+      yield* proxy.logged("stopped")
+      proxy.signal("SIGTERM")
+      assert.strictEqual((yield* proxy.ended).code, 0)
+      // It was cut, and not told of the lock, for which it would have had to wait.
+      assert.notStrictEqual((yield* Fiber.join(adding)).status, "INTERNAL")
+      locked.close()
     })
   )
 })
