@@ -22,9 +22,10 @@ export const networkSuite = (name: string, layer: Layer.Layer<Network>, options:
   const register: Case = (title, body) =>
     it.effect(title, () =>
       Effect.gen(function* () {
-        const before = options.openSockets()
+        const openSockets = yield* options.openSockets
+        const before = openSockets()
         yield* Effect.scoped(body)
-        yield* until(options, () => options.openSockets() <= before)
+        yield* until(options, () => openSockets() <= before)
       }).pipe(Effect.raceFirst(outOfTime), Effect.provide(layer))
     )
   for (const [group, cases] of Object.entries(GROUPS)) describe(`${name}: ${group}`, () => cases(register, options))

@@ -8,7 +8,7 @@ export const OPTIONS: SuiteOptions = {
   turn: Effect.callback<void>((resume) => {
     setImmediate(() => resume(Effect.void))
   }),
-  openSockets: () => process.getActiveResourcesInfo().filter((kind) => SOCKETS.has(kind)).length,
+  openSockets: Effect.succeed(() => process.getActiveResourcesInfo().filter((kind) => SOCKETS.has(kind)).length),
   silentAddress,
   endAfterReset: "PeerEnded"
 }

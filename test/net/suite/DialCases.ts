@@ -57,11 +57,12 @@ export const dialCases = (test: Case, options: SuiteOptions): void => {
     "is cancelled by interruption",
     Effect.gen(function* () {
       const silent = yield* options.silentAddress
-      const before = options.openSockets()
+      const openSockets = yield* options.openSockets
+      const before = openSockets()
       const waiting = yield* Effect.forkChild(dial(silent), { startImmediately: true })
-      yield* until(options, () => options.openSockets() > before)
+      yield* until(options, () => openSockets() > before)
       yield* Fiber.interrupt(waiting)
-      yield* until(options, () => options.openSockets() <= before)
+      yield* until(options, () => openSockets() <= before)
     })
   )
 
@@ -105,10 +106,11 @@ export const dialCases = (test: Case, options: SuiteOptions): void => {
       const far = yield* Queue.take(accepted)
       yield* far.endWrite
       yield* assertEnds(near, "PeerEnded")
-      const before = options.openSockets()
+      const openSockets = yield* options.openSockets
+      const before = openSockets()
       yield* near.write(pattern(50_000))
       yield* near.endWrite
-      yield* until(options, () => options.openSockets() < before)
+      yield* until(options, () => openSockets() < before)
       yield* Scope.close(scope, Exit.void)
       yield* assertReceives(far, pattern(50_000), "PeerEnded")
     })

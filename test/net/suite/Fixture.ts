@@ -21,8 +21,8 @@ export interface SuiteOptions {
   advance(ms: number): Effect.Effect<void>
   /** Lets the network do what it can do at once. */
   readonly turn: Effect.Effect<void>
-  /** The sockets that are open now, of both ends. */
-  openSockets(): number
+  /** Counts the sockets that are open now, of both ends. */
+  readonly openSockets: Effect.Effect<() => number>
   /** An address that answers no dial, neither with yes nor with no. */
   readonly silentAddress: Effect.Effect<SocketAddress, unknown, Scope.Scope>
   /** How a peer sees the end when the other side of its relay has reset and all that came before was delivered. */

@@ -1,0 +1,84 @@
+/**
+ * The other side of a connection, in a test's hand: a client of the proxy, or a backend's end.
+ *
+ * It reads only when it is asked to: a peer that nobody reads from is stalled, one that is read from in small pieces is
+ * slow. Its scope, that of `connect` or of `accept`, resets it.
+ */
+import { Effect } from "effect"
+import { PeerEnded, type ConnectionReset } from "../Connection.ts"
+import type { SocketAddress } from "../SocketAddress.ts"
+import type { SimConnection } from "./SimConnection.ts"
+
+/** How receiving ended: `FIN` and `RST` are the other side's, `reset` is our own. */
+export type ReceiveEnd = "FIN" | "RST" | "reset"
+
+/** All that was read, and what was behind it. */
+export interface Received {
+  readonly bytes: Uint8Array
+  readonly end: ReceiveEnd
+}
+
+export class SimPeer {
+  readonly connection: SimConnection
+  /** FIN, behind all writes so far. */
+  readonly finish: Effect.Effect<void>
+
+  constructor(connection: SimConnection) {
+    this.connection = connection
+    this.finish = connection.endWrite
+  }
+
+  get local(): SocketAddress {
+    return this.connection.socket.local
+  }
+
+  get remote(): SocketAddress {
+    return this.connection.socket.peer
+  }
+
+  /** Completes when all of it is accepted; waits while the other side is slow. */
+  write(bytes: Uint8Array): Effect.Effect<void, ConnectionReset> {
+    return this.connection.write(bytes)
+  }
+
+  /** RST. What is on its way already arrives before it. */
+  reset(): void {
+    this.connection.reset()
+  }
+
+  /** Exactly so many bytes; fewer where the end is nearer. */
+  read(length: number): Effect.Effect<Uint8Array> {
+    return Effect.map(this.#readUpTo(length), ({ bytes }) => bytes)
+  }
+
+  /** Everything, to the end. */
+  readonly readAll: Effect.Effect<Received> = Effect.suspend(() =>
+    Effect.map(this.#readUpTo(Infinity), ({ bytes, end }) => ({ bytes, end: end! }))
+  )
+
+  /** The other side's reset, as soon as it has come, whatever is unread. */
+  readonly resetByPeer: Effect.Effect<void> = Effect.callback<void>((resume) => {
+    this.connection.onReset(() => resume(Effect.void))
+    return Effect.sync(() => this.connection.onReset(undefined))
+  })
+
+  readonly #readUpTo = Effect.fnUntraced({ self: this }, function* (length: number): Effect.fn.Return<{
+    readonly bytes: Uint8Array
+    readonly end: ReceiveEnd | undefined
+  }> {
+    const chunks: Array<Uint8Array> = []
+    let missing = length
+    while (missing > 0) {
+      const shown = yield* Effect.result(this.connection.peek(0, Infinity))
+      if (shown._tag === "Failure") {
+        const end = shown.failure === PeerEnded ? "FIN" : this.connection.failed ? "RST" : "reset"
+        return { bytes: Buffer.concat(chunks), end }
+      }
+      const chunk = shown.success.subarray(0, missing)
+      chunks.push(chunk)
+      missing -= chunk.length
+      this.connection.consume(chunk.length)
+    }
+    return { bytes: Buffer.concat(chunks), end: undefined }
+  })
+}
