@@ -61,6 +61,9 @@ const ANSWER_LENGTH_MAX = 128 * 1024 * 1024
 /** Ten times what an import of 100,000 rules takes on a slow disk; longer than a database may be locked by others. */
 const ANSWER_SECONDS_MAX = 60
 
+/** For `health` and `getStatus`, which wait for no disk, and whose answer has to come soon to be of use. */
+const STATUS_SECONDS_MAX = 10
+
 const make = Effect.fnUntraced(function* (socket: string) {
   const http = HttpClient.filterStatusOk(yield* HttpClient.HttpClient)
   const atRpc = HttpClient.mapRequest(http, HttpClientRequest.prependUrl(`${ORIGIN}/rpc`))
@@ -79,7 +82,8 @@ const inWords = (rpcs: Readonly<Record<string, Ask>>, socket: string): Operation
         ? Stream.catchCause(answer, (cause) => Stream.failCause(causeInWords(cause, socket)))
         : inTime(
             Effect.catchCause(answer, (cause) => Effect.failCause(causeInWords(cause, socket))),
-            socket
+            socket,
+            name === "getStatus" ? STATUS_SECONDS_MAX : ANSWER_SECONDS_MAX
           )
     }
   ])
@@ -88,10 +92,10 @@ const inWords = (rpcs: Readonly<Record<string, Ask>>, socket: string): Operation
 
 type Ask = (request: never) => Effect.Effect<unknown, unknown> | Stream.Stream<unknown, unknown>
 
-const inTime = <A, E>(answer: Effect.Effect<A, E>, socket: string) =>
+const inTime = <A, E>(answer: Effect.Effect<A, E>, socket: string, secondsMax: number) =>
   Effect.timeoutOrElse(answer, {
-    duration: ANSWER_SECONDS_MAX * 1000,
-    orElse: () => Effect.fail(AdminUnreachable.silent(socket, ANSWER_SECONDS_MAX))
+    duration: secondsMax * 1000,
+    orElse: () => Effect.fail(AdminUnreachable.silent(socket, secondsMax))
   })
 
 const isRefusal = Schema.is(AdminError)
@@ -117,5 +121,5 @@ const askHealth = (http: HttpClient.HttpClient, socket: string) =>
     Effect.flatMap(HttpClientResponse.schemaBodyJson(HealthCheckResponse)),
     Effect.map(({ status }) => status),
     Effect.mapError((error) => AdminUnreachable.from(socket, error)),
-    (answer) => inTime(answer, socket)
+    (answer) => inTime(answer, socket, STATUS_SECONDS_MAX)
   )

@@ -28,13 +28,8 @@ export const importFile = Effect.fn("import")(function* (file: string, dryRun: b
   if (lines.length === 0) yield* Console.log(`${config.database.path} is equal to ${file} already`)
 })
 
+/** The database itself tells, whoever has it: what is committed is what is in force. */
 const preview = (config: Config) =>
-  config.grpc === undefined
-    ? compare(config)
-    : Effect.catchTag(askProxy(config, config.grpc.addr, true), "AdminUnreachable", () => compare(config))
-
-/** Reads the database, whoever has it. */
-const compare = (config: Config) =>
   Effect.map(readSeeded(config.database.path), (stored) => differences(stored ?? EMPTY, stateOf(config)))
 
 const apply = (config: Config) => Effect.catchTag(importHere(config), "DatabaseInUse", () => importThere(config))
@@ -53,20 +48,20 @@ const importHere = Effect.fnUntraced(function* (config: Config) {
 const importThere = (config: Config) =>
   config.grpc === undefined
     ? DatabaseError.of(config.database.path, RUNNING)
-    : Effect.catchTag(askProxy(config, config.grpc.addr, false), "AdminUnreachable", ({ message }) =>
+    : Effect.catchTag(askProxy(config, config.grpc.addr), "AdminUnreachable", ({ message }) =>
         DatabaseError.of(config.database.path, `another process has it, and cannot be asked to import: ${message}`)
       )
 
 const RUNNING =
   "the proxy is running on it, and nothing was imported; give it a [grpc] to be asked at, or stop it for the import"
 
-const askProxy = (config: Config, socket: string, dryRun: boolean) =>
+const askProxy = (config: Config, socket: string) =>
   Effect.gen(function* () {
     const listeners = config.listeners.map(({ routes, ...listener }) => ({
       listener,
       routes: routes.map((route) => Route.make(route))
     }))
     const admin = yield* AdminClient
-    const answer = yield* admin.importState({ listeners, firewallRules: config.firewall.rules, dryRun })
+    const answer = yield* admin.importState({ listeners, firewallRules: config.firewall.rules })
     return answer.differences
   }).pipe(Effect.provide(AdminClient.layer({ socket })))

@@ -54,16 +54,23 @@ describe("mc-proxy import", () => {
       yield* claim(folder)
       const file = configIn(folder, `${RULES}[grpc]\naddr = "${socket}"\n`)
       assert.deepStrictEqual(yield* run(file), done(LINES))
-      assert.deepStrictEqual(yield* run(file, "--dry-run"), done(LINES))
       const listener = { addr: ":443", proxyProtocol: false, trustedProxies: [], maxConnections: 9 }
       const state = {
         listeners: [{ listener, routes: [Route.make({ hostname: "a.test", backend: "127.0.0.1:1" })] }],
         firewallRules: [{ type: "ip", value: "192.0.2.1" }]
       }
-      assert.deepStrictEqual(asked, [
-        { operation: "importState", request: { ...state, dryRun: false } },
-        { operation: "importState", request: { ...state, dryRun: true } }
-      ])
+      assert.deepStrictEqual(asked, [{ operation: "importState", request: { ...state, dryRun: false } }])
+    })
+  )
+
+  it.live("shows the differences from its own database, whatever another proxy at the socket would say", () =>
+    Effect.gen(function* () {
+      const { asked, socket } = yield* startAdmin({
+        importState: () => Effect.succeed({ differences: ["remove listener :29600"] })
+      })
+      const file = configIn(yield* temporaryFolder, `[grpc]\naddr = "${socket}"\n`)
+      assert.deepStrictEqual(yield* run(file, "--dry-run"), done(LINES))
+      assert.deepStrictEqual(asked, [])
     })
   )
 
