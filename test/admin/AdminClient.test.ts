@@ -6,7 +6,7 @@ import { createServer as createHttpServer } from "node:http"
 import { createServer, type Server, type Socket } from "node:net"
 import { join } from "node:path"
 import { AdminClient } from "../../src/admin/AdminClient.ts"
-import { AlreadyExists, NotFound } from "../../src/admin/AdminError.ts"
+import { type AdminError, AlreadyExists, NotFound } from "../../src/admin/AdminError.ts"
 import { AdminUnreachable, type UnreachableReason } from "../../src/admin/AdminUnreachable.ts"
 import { temporaryFolder } from "../e2e/harness/Folder.ts"
 import { startAdmin } from "./StubAdmin.ts"
@@ -224,11 +224,13 @@ describe("a socket", () => {
     })
   )
 
-  const waits = [
-    ["a minute", 60, (admin: AdminClient["Service"]) => admin.reload({})],
-    ["ten seconds for its status", 10, (admin: AdminClient["Service"]) => admin.getStatus({})],
-    ["ten seconds for its health", 10, (admin: AdminClient["Service"]) => admin.health]
-  ] as const
+  const waits: ReadonlyArray<
+    readonly [string, number, (admin: AdminClient["Service"]) => Effect.Effect<unknown, AdminError | AdminUnreachable>]
+  > = [
+    ["a minute", 60, (admin) => admin.reload({})],
+    ["ten seconds for its status", 10, (admin) => admin.getStatus({})],
+    ["ten seconds for its health", 10, (admin) => admin.health]
+  ]
   for (const [words, seconds, ask] of waits) {
     it.effect(`that never answers is waited for ${words}`, () =>
       Effect.gen(function* () {
@@ -236,7 +238,7 @@ describe("a socket", () => {
         const socket = yield* serve(
           onConnection((client) => client.once("data", () => Deferred.doneUnsafe(asked, Effect.void)))
         )
-        const call = yield* Effect.forkChild(Effect.flip(at(socket, (admin) => Effect.asVoid(ask(admin)))))
+        const call = yield* Effect.forkChild(Effect.flip(at(socket, ask)))
         yield* Deferred.await(asked)
         yield* TestClock.adjust((seconds - 1) * 1000)
         assert.isUndefined(call.pollUnsafe())
