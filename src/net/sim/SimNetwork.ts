@@ -4,6 +4,9 @@
  * Time is Effect's `Clock`, so that under a `TestClock` none passes but what the test lets pass; chance is the seed's, so
  * that the same program does the same again. Nothing is lost on the way and nothing overtakes, as TCP promises: what goes
  * wrong is what the test makes go wrong. The layer's scope ends all of it.
+ *
+ * A `TestClock` that is adjusted lets all that it wakes settle before it moves on, but does not wait for what was begun
+ * before it was adjusted: a long run on links without latency begins behind a sleep.
  */
 import { Context, Effect, Layer, Random } from "effect"
 import type { Scope } from "effect"
