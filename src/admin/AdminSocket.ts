@@ -36,6 +36,19 @@ export const listen = Effect.fnUntraced(function* (
   )
 })
 
+/**
+ * Fails where `listen` would, for as much as can be told without making anything: so that a proxy that cannot have its
+ * socket has not yet listened for clients when it says so.
+ */
+export const checkFree = Effect.fnUntraced(function* (path: string): Effect.fn.Return<void, AdminSocketError> {
+  yield* checkLength(path)
+  const there = yield* Effect.tryPromise({
+    try: () => whatIsAt(path),
+    catch: (error) => bindProblem(path, error)
+  })
+  if (there === "live") return yield* problemWith(path, IN_USE)
+})
+
 /** Tools and watchers, with room; each may hold a message in memory, and all fit the reserve of descriptors. */
 export const CONNECTIONS_MAX = 64
 

@@ -14,20 +14,41 @@ export interface CommandError {
  * without a stack trace, which is shown for defects at log level debug alone.
  */
 export const runMain = (name: string, program: Effect.Effect<void, CommandError>): void => {
-  const reported = Effect.onExit(program, (exit) =>
+  const printed = Effect.acquireUseRelease(
+    watchStdout,
+    () => program,
+    () => flushed
+  )
+  const whole = Effect.andThen(printed, Effect.suspend(checkPrinted))
+  const reported = Effect.onExit(whole, (exit) =>
     Exit.isSuccess(exit) || isWrongUsage(exit.cause) ? Effect.void : Console.error(printable(explain(name, exit.cause)))
   )
-  run(Effect.ensuring(reported, flushed), {
+  run(reported, {
     disableErrorReporting: true,
     teardown: (exit, onExit) => onExit(Exit.isSuccess(exit) ? 0 : isWrongUsage(exit.cause) ? 2 : 1)
   })
 }
 
+/** The first failure to print; it would end the process, or be passed over, wherever it happens to be. */
+let unprinted: NodeJS.ErrnoException | undefined
+
+const watchStdout = Effect.sync(() => {
+  process.stdout.on("error", (error) => {
+    unprinted ??= error
+  })
+})
+
 /** A pipe takes what its reader has room for, and the rest of what was printed would go with the process. */
 const flushed = Effect.callback<void>((resume) => {
-  // A reader that has gone is no failure, and is told here, too.
-  process.stdout.on("error", () => {}).write("", () => resume(Effect.void))
+  // A failure is told to listeners after it is told here.
+  process.stdout.write("", () => setImmediate(() => resume(Effect.void)))
 })
+
+/** A reader that has gone is no failure; a disk that is full is one. */
+const checkPrinted = (): Effect.Effect<void, CommandError> =>
+  unprinted === undefined || unprinted.code === "EPIPE"
+    ? Effect.void
+    : Effect.fail({ message: `stdout: cannot be written (${unprinted.message}); what was asked for is done` })
 
 /** Signals are the program's own affair: the server drains at the first, and the system's default ends the rest. */
 const run = Runtime.makeRunMain(({ fiber, teardown }) => {

@@ -7,6 +7,7 @@ import { workerData } from "node:worker_threads"
 import * as AdminOperations from "../admin/AdminOperations.ts"
 import * as AdminServer from "../admin/AdminServer.ts"
 import { AdminSettings } from "../admin/AdminSettings.ts"
+import { checkFree } from "../admin/AdminSocket.ts"
 import * as Log from "../observe/Log.ts"
 import { LogSink } from "../observe/LogSink.ts"
 import { ControlPlane } from "./ControlPlane.ts"
@@ -34,12 +35,17 @@ const layerControl = (config.grpc === undefined ? Layer.empty : layerAdmin(confi
   Layer.provideMerge(StoredState.layer(file, config))
 )
 
+const start = Effect.andThen(
+  config.grpc === undefined ? Effect.void : checkFree(config.grpc.addr),
+  Layer.build(layerControl)
+)
+
 /** Starts, tells the main thread how that went, and ends when it says so. */
 const program = Effect.gen(function* () {
   const main = yield* RpcClient.make(FollowerRpcs)
   const drain = yield* Drain
   yield* Effect.forkScoped(Effect.andThen(main.awaitDrain(), drain.begin))
-  yield* Effect.matchEffect(Layer.build(layerControl), {
+  yield* Effect.matchEffect(start, {
     onFailure: ({ message }) => main.failed({ message }),
     onSuccess: () => Effect.andThen(main.started(), main.awaitStop())
   })

@@ -92,7 +92,7 @@ const decide = Effect.fnUntraced(function* (
   else note("identify", "pass", `${ip.text} is the TCP peer`)
   const identified = { client: { ip, port: 0 }, destination: undefined, probe: false }
   const admitted = yield* at("admit", admit(identified, found, firewall))
-  note("admit", "pass", "no rule blocks it, and its rate limit is not used up")
+  note("admit", "pass", "no rule and no rate limit blocks it")
   note("peek", "unknown", `a whole ClientHello that names ${hostname} is taken for granted`)
   const routed = (found.known = yield* at("route", route({ ...admitted, hostname }, routes)))
   const { backend, mode } = routed.route.route

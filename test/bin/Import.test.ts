@@ -102,6 +102,16 @@ describe("mc-proxy import", () => {
     })
   )
 
+  it.live("fails when what it has done cannot be told whole", () =>
+    Effect.gen(function* () {
+      const file = configIn(yield* temporaryFolder, "")
+      const args = ["-c", '"$@" > /dev/full', "bash", process.execPath, ENTRY, "import", "-c", file]
+      const { code, stderr } = yield* runProgram("bash", args)
+      assert.strictEqual(code, 1)
+      assert.match(stderr, /^mc-proxy: stdout: cannot be written \(ENOSPC[^\n]*; what was asked for is done\n$/)
+    })
+  )
+
   it.live("has printed everything when it ends, however much there is", () =>
     Effect.gen(function* () {
       const ips = Array.from({ length: 20_000 }, (_, i) => `"10.0.${i >> 8}.${i & 255}"`)

@@ -1,6 +1,6 @@
 import { assert, describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
-import { existsSync, statSync } from "node:fs"
+import { existsSync, readdirSync, statSync } from "node:fs"
 import { connect as connectSocket, createServer } from "node:net"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
@@ -381,6 +381,9 @@ describe("the admin socket", () => {
       ])
       assert.strictEqual(code, 1)
       assert.include(stderr, proxy.adminSocket)
+      // Nobody can have been connected to it, and nothing of its own was made.
+      assert.notInclude(stderr, "listening")
+      assert.deepStrictEqual(readdirSync(second), ["mc-proxy.toml"])
       expect(yield* ask("GetStatus")).toMatchObject({ revision: "1" })
     })
   )

@@ -28,7 +28,7 @@ describe("explains a connection", () => {
         route: ROUTE,
         stages: [
           { stage: "identify", verdict: "pass", detail: "203.0.113.7 is the TCP peer" },
-          { stage: "admit", verdict: "pass", detail: "no rule blocks it, and its rate limit is not used up" },
+          { stage: "admit", verdict: "pass", detail: "no rule and no rate limit blocks it" },
           {
             stage: "peek",
             verdict: "unknown",
