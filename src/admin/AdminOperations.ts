@@ -15,19 +15,20 @@ import { ruleOperations } from "./RuleOperations.ts"
 
 export type AdminHandlers = Rpc.ToHandler<RpcGroup.Rpcs<typeof AdminRpcs>>
 
+/** Each by its name. */
+export const adminOperations = Effect.gen(function* () {
+  return {
+    ...(yield* routeOperations),
+    ...(yield* ruleOperations),
+    ...(yield* policyOperations),
+    ...(yield* listenerOperations),
+    ...(yield* connectionOperations),
+    ...(yield* proxyOperations)
+  }
+})
+
 export const layer: Layer.Layer<
   AdminHandlers,
   never,
   AdminSettings | ControlPlane | Drain | FileSystem.FileSystem | Follower | Path.Path
-> = AdminRpcs.toLayer(
-  Effect.gen(function* () {
-    return {
-      ...(yield* routeOperations),
-      ...(yield* ruleOperations),
-      ...(yield* policyOperations),
-      ...(yield* listenerOperations),
-      ...(yield* connectionOperations),
-      ...(yield* proxyOperations)
-    }
-  })
-)
+> = AdminRpcs.toLayer(adminOperations)

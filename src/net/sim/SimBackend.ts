@@ -1,8 +1,7 @@
 /**
  * A listener in a test's hand: it accepts when the test does, and until then connections wait in its backlog.
  */
-import { Effect } from "effect"
-import type { Scope } from "effect"
+import { Effect, Exit, Scope } from "effect"
 import { acquireScoped } from "../Scoped.ts"
 import type { SocketAddress } from "../SocketAddress.ts"
 import type { SimHost } from "./SimHost.ts"
@@ -35,6 +34,16 @@ export class SimBackend {
   /** How many wait to be accepted. */
   get waiting(): number {
     return this.#listener.waiting
+  }
+
+  /** Runs `handle` for each connection, which is reset when that has ended, unless both ways have finished. */
+  serve(handle: (peer: SimPeer) => Effect.Effect<void>): Effect.Effect<void, never, Scope.Scope> {
+    const serveNext = Effect.gen({ self: this }, function* () {
+      const own = yield* Scope.fork(yield* Effect.scope)
+      const peer = yield* Scope.provide(this.accept, own)
+      yield* Effect.forkScoped(Effect.ensuring(handle(peer), Scope.close(own, Exit.void)))
+    })
+    return Effect.asVoid(Effect.forkScoped(Effect.forever(serveNext)))
   }
 
   readonly #next = (slot: Slot): Effect.Effect<SimPeer> =>

@@ -51,6 +51,18 @@ export class SimPeer {
     return Effect.map(this.#readUpTo(length), ({ bytes }) => bytes)
   }
 
+  /** What has come, at most so many bytes, as soon as there are any; none at the end. */
+  readSome(most: number): Effect.Effect<Uint8Array> {
+    return Effect.match(this.connection.peek(0, Infinity), {
+      onFailure: () => new Uint8Array(0),
+      onSuccess: (shown) => {
+        const taken = shown.subarray(0, most)
+        this.connection.consume(taken.length)
+        return taken
+      }
+    })
+  }
+
   /** Everything, to the end. */
   readonly readAll: Effect.Effect<Received> = Effect.suspend(() =>
     Effect.map(this.#readUpTo(Infinity), ({ bytes, end }) => ({ bytes, end: end! }))
