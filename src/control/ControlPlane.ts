@@ -43,8 +43,11 @@ export class ControlPlane extends Context.Service<
 /** Far more than callers that wait for their answers can have; each costs some hundred bytes. */
 export const MUTATIONS_WAITING_MAX = 1024
 
-/** One commit is one wait for the disk; more in it than this saves little, and makes the first wait for the last. */
-export const MUTATIONS_A_COMMIT_MAX = 64
+/**
+ * Sixteen share the cost of a commit so well that more save little. One that took all who wait would have them all ask
+ * again at once, and callers, this thread and the disk would take turns; so they work at the same time.
+ */
+export const MUTATIONS_A_COMMIT_MAX = 16
 
 interface Waiting extends Mutation {
   /** Nobody waits for it any more: it is not begun. */

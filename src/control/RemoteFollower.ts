@@ -7,7 +7,7 @@ import { FollowerRpcs } from "./FollowerRpcs.ts"
 
 export const layer: Layer.Layer<Follower, never, RpcClient.Protocol> = Layer.effect(
   Follower,
-  Effect.map(RpcClient.make(FollowerRpcs), (client) => {
+  Effect.map(RpcClient.make(FollowerRpcs, { disableTracing: true }), (client) => {
     const publish = Effect.fnUntraced(function* (revision: number, change: Change) {
       const slices = slicesOf(change)
       for (const slice of slices.slice(0, -1)) yield* client.stage({ slice: JSON.stringify(slice) })

@@ -78,7 +78,8 @@ export class Writer {
       })
     )
     // Those that the defect left.
-    for (const { done } of mutations) Deferred.doneUnsafe(done, new Internal({ message: NOT_KNOWN }))
+    const left = mutations.filter(({ done }) => !Deferred.isDoneUnsafe(done))
+    if (left.length > 0) refuse(left, new Internal({ message: NOT_KNOWN }))
   })
 
   readonly #settle = Effect.fnUntraced({ self: this }, function* (mutations: ReadonlyArray<Mutation>) {
