@@ -36,7 +36,10 @@ export class SimScheduler implements Scheduler.Scheduler {
     const index = this.#order === undefined ? this.#head : this.#order.integer(this.#head, this.#ready.length - 1)
     const dispatcher = this.#ready[index]!
     this.#ready[index] = this.#ready[this.#head++]!
-    if (this.#head > FORGOTTEN_MAX) (this.#ready.splice(0, this.#head), (this.#head = 0))
+    if (this.#head > FORGOTTEN_MAX) {
+      this.#ready.splice(0, this.#head)
+      this.#head = 0
+    }
     dispatcher.runNext()
     return true
   }
