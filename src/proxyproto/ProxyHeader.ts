@@ -12,9 +12,8 @@ import { readProxyHeaderV2 } from "./ProxyHeaderV2.ts"
 
 /** `bytes`: all that has come so far, header and what follows it. */
 export const readProxyHeader = (bytes: Uint8Array): ProxyRead => {
-  switch (bytes[0]) {
-    case undefined:
-      return NEED_MORE
+  if (bytes.length === 0) return NEED_MORE
+  switch (bytes[0]!) {
     case V1_FIRST_BYTE:
       return readProxyHeaderV1(bytes)
     case V2_FIRST_BYTE:

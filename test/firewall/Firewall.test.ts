@@ -89,20 +89,24 @@ describe("Firewall", () => {
   it("agrees with a list of rules after any changes, and older versions stay as they were", () => {
     const change = fc.record({ adds: fc.boolean(), rule: anyRule })
     fc.assert(
-      fc.property(fc.array(change, { maxLength: 25 }), fc.array(address, { maxLength: 5 }), (changes, addresses) => {
-        let firewall = Firewall.empty
-        let rules: ReadonlyArray<FirewallRule> = []
-        const versions = [[firewall, rules] as const]
-        for (const [i, { adds, rule }] of changes.entries()) {
-          const target = adds || i % 2 === 0 ? rule : changes[i - 1]!.rule
-          const others = rules.filter((held) => !isSame(held, target))
-          firewall = adds ? firewall.add(target) : firewall.remove(target)
-          rules = adds ? [...others, target] : others
-          versions.push([firewall, rules])
+      fc.property(
+        fc.array(change, { maxLength: 25, size: "max" }),
+        fc.array(address, { maxLength: 5 }),
+        (changes, addresses) => {
+          let firewall = Firewall.empty
+          let rules: ReadonlyArray<FirewallRule> = []
+          const versions = [[firewall, rules] as const]
+          for (const [i, { adds, rule }] of changes.entries()) {
+            const target = adds || i % 2 === 0 ? rule : changes[i - 1]!.rule
+            const others = rules.filter((held) => !isSame(held, target))
+            firewall = adds ? firewall.add(target) : firewall.remove(target)
+            rules = adds ? [...others, target] : others
+            versions.push([firewall, rules])
+          }
+          const sources = [...sourcesOf(changes.map(({ rule }) => rule)), ...addresses]
+          for (const [older, itsRules] of versions) agrees(older, itsRules, sources)
         }
-        const sources = [...sourcesOf(changes.map(({ rule }) => rule)), ...addresses]
-        for (const [older, itsRules] of versions) agrees(older, itsRules, sources)
-      }),
+      ),
       { numRuns: 40 }
     )
   })

@@ -46,17 +46,30 @@ const word = fc.oneof(
   fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 })
 )
 
+/** The last bits of one word and the first of the next, where a trie may look at the wrong one. */
+const EDGES = [0, 1, 31, 32, 33, 63, 64, 65, 95, 96, 97, 127, 128]
+
+/** Addresses that share all bits but one with the same other, so that networks fork at every bit. */
+const neighbour = fc
+  .tuple(fc.constantFrom<4 | 6>(4, 6, 6), fc.oneof({ weight: 3, arbitrary: fc.constantFrom(...EDGES) }, fc.nat(128)))
+  .map(([family, bit]) => {
+    const bits = family === 4 ? 32n : 128n
+    const other = family === 4 ? 0x0a000000n : 0x20010db8n << 96n
+    return ipOf(family, other ^ ((1n << (bits - 1n)) >> BigInt(bit)))
+  })
+
 /** Any address; mapped ones have become IPv4. */
 export const address: fc.Arbitrary<IpAddress> = fc.oneof(
   word.map(ipv4FromWord),
-  fc.tuple(word, word, word, word).map((words) => ipv6FromWords(...words))
+  fc.tuple(word, word, word, word).map((words) => ipv6FromWords(...words)),
+  { weight: 2, arbitrary: neighbour }
 )
 
 export const cidr: fc.Arbitrary<Cidr> = address.chain((ip) => {
   const bits = bitsOf(ip)
-  const edges = [0, 1, 31, 32, 33, 63, 64, 65, 96, 97, 127, 128].filter((length) => length <= bits)
+  const edges = EDGES.filter((length) => length <= bits)
   return fc
-    .oneof(fc.constantFrom(...edges), fc.integer({ min: 0, max: bits }))
+    .oneof(fc.constantFrom(...edges), fc.constant(bits), fc.integer({ min: 0, max: bits }))
     .map((length): Cidr => {
       const hostBits = BigInt(bits - length)
       return { ip: ipOf(ip.family, (numberOf(ip) >> hostBits) << hostBits), length }

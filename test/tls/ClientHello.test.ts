@@ -4,6 +4,7 @@ import * as fc from "fast-check"
 import * as fs from "node:fs"
 import { parseHostname } from "../../src/snapshot/Hostname.ts"
 import { ClientHelloReader, type HelloRead } from "../../src/tls/ClientHello.ts"
+import { readWithinBounds } from "../fuzz/GuardedBytes.ts"
 import { countReads } from "./CountedBytes.ts"
 import {
   clientHello,
@@ -133,16 +134,19 @@ describe("any bytes", () => {
       }, bytes)
     )
 
-  it("get one verdict, whatever the split and the limit", () => {
+  it("get one verdict, whatever the split and the limit, and whatever stands beside them", () => {
     const seen = new Set<string>()
     const property = fc.property(
       fc.oneof({ weight: 9, arbitrary: anyMutant }, { weight: 1, arbitrary: fc.uint8Array({ maxLength: 200 }) }),
       fc.oneof(fc.constant(LIMIT), fc.nat(3000)),
       fc.infiniteStream(fc.nat()),
       (bytes, bytesMax, cuts) => {
-        const whole = readWhole(bytes, bytesMax)
         const points = [...cuts.take(10)].map((cut) => cut % (bytes.length + 1))
-        assert.deepStrictEqual(readInSegments(bytes, points, bytesMax), whole)
+        const whole = readWithinBounds(bytes, (within) => {
+          const read = readWhole(within, bytesMax)
+          assert.deepStrictEqual(readInSegments(within, points, bytesMax), read)
+          return read
+        })
         assert.deepStrictEqual(readByteByByte(bytes, bytesMax), whole)
         seen.add(whole._tag === "Hello" ? "Hello" : describeRead(whole))
       }
