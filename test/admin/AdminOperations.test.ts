@@ -3,7 +3,7 @@ import { Cause, Effect, Exit, Option, Result } from "effect"
 import * as fc from "fast-check"
 import { join } from "node:path"
 import type { AdminError } from "../../src/admin/AdminError.ts"
-import { FirewallRule, Listener, Route } from "../../src/admin/AdminSchema.ts"
+import { FirewallRule, L7Policy as L7PolicyMessage, Listener, Route } from "../../src/admin/AdminSchema.ts"
 import type { L7Policy } from "../../src/snapshot/Snapshot.ts"
 import type { FirewallRule as Rule } from "../../src/snapshot/FirewallRule.ts"
 import { FakeFollower } from "../control/FakeFollower.ts"
@@ -68,8 +68,9 @@ const answerOf = (exit: Exit.Exit<object, AdminError>): Answer => {
   return { error: Option.match(Cause.findErrorOption(exit.cause), { onNone: () => "a defect", onSome: (e) => e._tag }) }
 }
 
-const addr = fc.constantFrom(":1", ":2", ":3", "127.0.0.1:4")
-const name = fc.constantFrom("a.test", "b.test", "c.test")
+/** One listener and one name more often than others, so that operations meet what those before them have made. */
+const addr = fc.oneof({ weight: 2, arbitrary: fc.constant(":1") }, fc.constantFrom(":1", ":2", ":3", "127.0.0.1:4"))
+const name = fc.oneof(fc.constant("a.test"), fc.constantFrom("a.test", "b.test", "c.test"))
 const policy = fc.constantFrom<L7Policy>(
   { type: "block_user_agent", value: "Bot" },
   { type: "block_user_agent", value: "bot" },
@@ -126,9 +127,13 @@ const listed = Effect.fnUntraced(function* (client: Client) {
   const { listeners } = yield* client.listListeners({})
   const { listeners: routes } = yield* client.listRoutes({})
   const { rules } = yield* client.getFirewallRules({})
+  const places = routes.flatMap(({ listenerAddr, routes }) =>
+    routes.map(({ hostname }) => ({ listenerAddr, hostname }))
+  )
   return {
     listeners: listeners.map((listener, i) => ({ ...listener, routes: routes[i]!.routes })),
-    firewallRules: rules
+    firewallRules: rules,
+    policies: yield* Effect.forEach(places, (place) => Effect.map(client.listL7Policies(place), (all) => all.policies))
   }
 })
 
@@ -137,14 +142,17 @@ const expected = ({ state }: AdminModel) => ({
     ...Listener.make(listener),
     routes: routes.map((route) => Route.make(route))
   })),
-  firewallRules: state.firewallRules.map((rule) => FirewallRule.make(rule))
+  firewallRules: state.firewallRules.map((rule) => FirewallRule.make(rule)),
+  policies: state.listeners.flatMap(({ routes }) =>
+    routes.map((route) => (route.mode === "l7" ? route.l7Policies : []).map((policy) => L7PolicyMessage.make(policy)))
+  )
 })
 
 describe("any operations, one after the other", () => {
   it.live("give the answers, the state and the data plane of a plain model, and the same state once opened again", () =>
     Effect.promise(() =>
       fc.assert(
-        fc.asyncProperty(fc.array(operation, { minLength: 1, maxLength: 25 }), (operations) =>
+        fc.asyncProperty(fc.array(operation, { minLength: 1, maxLength: 25, size: "max" }), (operations) =>
           Effect.runPromise(
             withFile((file) =>
               Effect.gen(function* () {
