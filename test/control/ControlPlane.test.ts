@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Fiber, Layer, Result } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, Option, Result } from "effect"
 import * as fc from "fast-check"
 import { InvalidArgument } from "../../src/admin/AdminError.ts"
 import { ControlPlane, MUTATIONS_WAITING_MAX, type Decide } from "../../src/control/ControlPlane.ts"
@@ -10,6 +10,7 @@ import { apply, EMPTY, type Change, type State } from "../../src/snapshot/Change
 import type { Snapshot } from "../../src/snapshot/Snapshot.ts"
 import { SimStore, type Statement, type StoreFault } from "../../src/store/SimStore.ts"
 import { Store, WriteFailed } from "../../src/store/Store.ts"
+import { SimRuntime } from "../../src/testing/SimRuntime.ts"
 import { l4, listenerOf, randomChange, randomState } from "../store/RandomState.ts"
 import { FakeFollower } from "./FakeFollower.ts"
 
@@ -155,6 +156,41 @@ it.effect("agrees with the database after any faults, and has what it answered a
     )
   )
 )
+
+const caller = fc.record({
+  atMs: fc.nat({ max: 40 }),
+  staysMs: fc.oneof(fc.constant(Infinity), fc.nat({ max: 40 }))
+})
+
+it("has in force what it has stored, whenever callers go away and however slow the disk is", () => {
+  fc.assert(
+    fc.property(
+      fc.nat(),
+      fc.array(caller, { maxLength: 12, size: "max" }),
+      fc.array(fc.nat({ max: 15 }), { minLength: 1, maxLength: 12, size: "max" }),
+      (seed, callers, delaysMs) => {
+        const program = Effect.gen(function* () {
+          const slow = ({ number }: Statement): StoreFault => ({
+            _tag: "Slow",
+            ms: delaysMs[number % delaysMs.length]!
+          })
+          const made = yield* makeControl(ONE_LISTENER, undefined, slow)
+          const ask = ({ atMs, staysMs }: (typeof callers)[number], i: number) =>
+            made.control
+              .mutate(making(putRoute(`r${i}.test`), i))
+              .pipe(Effect.timeoutOption(staysMs), Effect.delay(atMs))
+          const answers = yield* Effect.forEach(callers, ask, { concurrency: "unbounded" })
+          yield* made.control.mutate(making(putRoute("last.test"), 0))
+          const { listeners } = assertAgreed(made)
+          const stored = listeners[0]!.routes.map(({ hostname }) => String(hostname))
+          for (const [i, answer] of answers.entries()) if (Option.isSome(answer)) assert.include(stored, `r${i}.test`)
+        })
+        const exit = new SimRuntime({ seed, shuffled: true }).run(Effect.scoped(program))
+        assert.isTrue(Exit.isSuccess(exit), String(exit))
+      }
+    )
+  )
+})
 
 it.effect("refuses a listener that cannot be bound, and stores nothing of it", () =>
   Effect.gen(function* () {

@@ -1,6 +1,6 @@
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { assertNothingHeld, assertOutcome, assertServing, closedOf, hello, makeWorld } from "./World.ts"
+import { assertNothingHeld, assertOutcome, assertServing, closedOf, hello, makeWorld, watchRelease } from "./World.ts"
 
 it.effect("takes as many connections as the listener may have, and another when one has ended", () =>
   Effect.gen(function* () {
@@ -55,21 +55,12 @@ it.effect("keeps a backend's socket for each client that waits for one", () =>
 it.effect("gives the descriptor back when the socket that had it is closed", () =>
   Effect.gen(function* () {
     const world = yield* makeWorld()
-    const take = world.budget.take.bind(world.budget)
     const socket = world.open()
-    let endAtRelease: string | undefined
-    world.budget.take = () => {
-      const place = take()!
-      const release = () => {
-        endAtRelease = socket.end
-        place.release()
-      }
-      return { ...place, release }
-    }
+    const released = watchRelease(world, socket)
     world.accept(socket)
-    assert.isUndefined(endAtRelease)
+    assert.isUndefined(released.end)
     socket.fail()
-    assert.strictEqual(endAtRelease, "reset")
+    assert.strictEqual(released.end, "reset")
   })
 )
 

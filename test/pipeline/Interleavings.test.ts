@@ -15,6 +15,7 @@ import {
   forAll,
   hello,
   makeWorld,
+  watchRelease,
   type Connected,
   type World
 } from "./World.ts"
@@ -130,7 +131,9 @@ it.effect("has one outcome, the first that happens, and gives everything back", 
           listener: { maxConnections: 3, proxyProtocol: true, routes: [{ ...ROUTE, sendProxyProtocol: true }] }
         })
         const room = world.room()
-        const connected = world.connect()
+        const socket = world.open()
+        const released = watchRelease(world, socket)
+        const connected = world.accept(socket)
         const model = new Model()
         for (const happening of [...all, { what: "end", outcome: "shutdown" } as const]) {
           happen(world, connected, happening, model)
@@ -142,6 +145,7 @@ it.effect("has one outcome, the first that happens, and gives everything back", 
         seen.add(model.outcome!)
         assert.deepStrictEqual(closedOf(world), { [model.outcome!]: 1 })
         assert.strictEqual(world.entries[0]?.fromClient, 0)
+        assert.strictEqual(released.end, model.outcome === "done" ? "closed" : "reset")
         assertNothingHeld(world, room)
       })
     )

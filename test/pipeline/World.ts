@@ -238,6 +238,22 @@ export const makeWorld = Effect.fnUntraced(function* (
   return world
 })
 
+/** How the socket stood when its connection's place in the descriptor budget was given back. */
+export const watchRelease = ({ budget }: World, socket: FakeConnection): { readonly end: string | undefined } => {
+  const take = budget.take.bind(budget)
+  const watched: { end: string | undefined } = { end: undefined }
+  budget.take = () => {
+    const place = take()
+    if (place === undefined) return undefined
+    const release = () => {
+      watched.end = socket.end
+      place.release()
+    }
+    return { ...place, release }
+  }
+  return watched
+}
+
 /** How often there is a place; all of them are given back. */
 const roomIn = (take: () => { release(): void } | undefined): number => {
   const places: Array<{ release(): void }> = []

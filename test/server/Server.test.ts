@@ -1,11 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Exit, Fiber, Layer, Queue } from "effect"
 import { TestClock } from "effect/testing"
+import * as fc from "fast-check"
 import { Drain } from "../../src/control/Drain.ts"
 import { GeoIpError } from "../../src/firewall/GeoIp.ts"
 import { run } from "../../src/server/Server.ts"
 import { Signals } from "../../src/server/Signals.ts"
 import type { Listener } from "../../src/snapshot/Snapshot.ts"
+import { SimRuntime } from "../../src/testing/SimRuntime.ts"
 import { FakeConnection } from "../pipeline/FakeConnection.ts"
 import { BACKEND, LOCAL, hello, type WorldOptions } from "../pipeline/World.ts"
 import { address } from "../proxyproto/ProxyHeaders.ts"
@@ -130,6 +132,45 @@ describe("the drain", () => {
       assert.deepStrictEqual(saidSince(lines), ["INFO draining signal=SIGTERM connections=1", "INFO stopped reset=1"])
     })
   )
+
+  it("is over by the deadline, whatever its connections do", () => {
+    const client = fc.record({
+      gets: fc.constantFrom("nowhere", "to its dial", "to its relay"),
+      leavesAfterMs: fc.option(fc.nat({ max: 40_000 }), { nil: undefined })
+    })
+    fc.assert(
+      fc.property(fc.array(client, { maxLength: 4 }), fc.nat({ max: 20_000 }), (clients, signalAtMs) => {
+        const runtime = new SimRuntime({ seed: 0 })
+        const program = Effect.gen(function* () {
+          const { entries, network, running, stop } = yield* start()
+          const sockets = clients.map(({ gets }) => {
+            const socket = connect(network, ":443", gets === "nowhere" ? undefined : HELLO)
+            if (gets === "to its relay") {
+              network.dials.at(-1)!.answer(Effect.succeed(new FakeConnection(network, BACKEND, LOCAL)))
+            }
+            return socket
+          })
+          for (const [i, { leavesAfterMs }] of clients.entries()) {
+            if (leavesAfterMs === undefined) continue
+            yield* Effect.forkScoped(
+              Effect.delay(
+                Effect.sync(() => sockets[i]!.fail()),
+                leavesAfterMs
+              )
+            )
+          }
+          yield* Effect.sleep(signalAtMs)
+          yield* Queue.offer(stop, "SIGTERM")
+          yield* Fiber.join(running)
+          assert.isAtMost(runtime.now(), signalAtMs + 30_000)
+          assert.lengthOf(entries, clients.length)
+          for (const { end } of sockets) assert.strictEqual(end, "reset")
+        })
+        const exit = runtime.run(Effect.scoped(program))
+        assert.isTrue(Exit.isSuccess(exit), String(exit))
+      })
+    )
+  })
 
   it.effect("ends at a second signal, whichever it is", () =>
     Effect.gen(function* () {
