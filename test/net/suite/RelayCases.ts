@@ -86,18 +86,20 @@ export const relayCases = (test: Case, options: SuiteOptions): void => {
 
   for (const [who, sides] of DIRECTIONS) {
     test(
-      `keeps what waits in it for a slow reader apart from what the ${who} sends after that`,
-      Effect.gen(function* () {
-        const { first, second, secondEnd } = sides(yield* relayed())
-        const bytes = pattern(TOO_MUCH)
-        const sendPiece = Effect.gen(function* () {
-          yield* first.write(bytes.subarray(first.bytesWritten, first.bytesWritten + PIECE))
-          for (let i = 0; i < TURNS_MAX && secondEnd.bytesWritten < first.bytesWritten; i++) yield* options.turn
+      `keeps what waits in it for a slow reader apart from whatever the ${who} sends after that`,
+      forAll(fc.array(fc.integer({ min: 1, max: 2 * PIECE }), { minLength: 3, maxLength: 8 }), 3, (later) =>
+        Effect.gen(function* () {
+          const { first, second, secondEnd } = sides(yield* relayed())
+          const bytes = pattern(TOO_MUCH)
+          const sendPiece = Effect.fnUntraced(function* (length: number) {
+            yield* first.write(bytes.subarray(first.bytesWritten, first.bytesWritten + length))
+            for (let i = 0; i < TURNS_MAX && secondEnd.bytesWritten < first.bytesWritten; i++) yield* options.turn
+          })
+          while (secondEnd.bytesWritten === first.bytesWritten) yield* sendPiece(PIECE)
+          for (const length of later) yield* sendPiece(length)
+          assertSameBytes(yield* receive(second, first.bytesWritten), bytes.subarray(0, first.bytesWritten))
         })
-        while (secondEnd.bytesWritten === first.bytesWritten) yield* sendPiece
-        for (let i = 0; i < 5; i++) yield* sendPiece
-        assertSameBytes(yield* receive(second, first.bytesWritten), bytes.subarray(0, first.bytesWritten))
-      })
+      )
     )
   }
 

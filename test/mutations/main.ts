@@ -1,0 +1,107 @@
+/**
+ * `npm run mutations [-- NAME...]`: puts known defects in, one after the other, and tells whether they are found.
+ *
+ * Each patch beside this file is one defect, and names the property that has to fail with it within 500 runs. It is
+ * applied to a copy of the working tree; nothing outside of that is touched. Fails when a patch no longer applies, when
+ * a defect survives, and when a property fails without one.
+ */
+import { spawnSync } from "node:child_process"
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join, resolve } from "node:path"
+
+interface Mutation {
+  readonly name: string
+  readonly patch: string
+  readonly defect: string
+  readonly file: string
+  readonly property: string
+}
+
+const FOLDER = import.meta.dirname
+const ROOT = resolve(FOLDER, "../..")
+/** What the tests need of it. */
+const COPIED = ["src", "test", "proto", "package.json", "tsconfig.json", "vitest.config.ts"]
+const RUNS_MAX = 500
+/** For one property. With some defects it waits in vain, and that is how it fails. */
+const TEST_TIMEOUT_MS = 20_000
+const PROCESS_TIMEOUT_MS = 90_000
+
+const readMutation = (file: string): Mutation => {
+  const patch = join(FOLDER, file)
+  const header = readFileSync(patch, "utf8")
+  const field = (name: string): string => {
+    const value = new RegExp(`^${name}: (.+)$`, "m").exec(header)?.[1]
+    if (value === undefined) throw new Error(`${file} says no ${name}`)
+    return value
+  }
+  return {
+    name: file.replace(".patch", ""),
+    patch,
+    defect: field("Defect"),
+    file: field("File"),
+    property: field("Property")
+  }
+}
+
+const run = (copy: string, command: string, args: ReadonlyArray<string>) =>
+  spawnSync(command, args, { cwd: copy, encoding: "utf8", timeout: PROCESS_TIMEOUT_MS })
+
+/** `undefined`: it passes. Otherwise how it fails. */
+const failureOf = (copy: string, { file, property }: Mutation): string | undefined => {
+  const report = join(copy, "report.json")
+  rmSync(report, { force: true })
+  const only = property.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&")
+  const vitest = join(ROOT, "node_modules/vitest/vitest.mjs")
+  const reporting = ["--reporter=json", `--outputFile=${report}`, `--testTimeout=${TEST_TIMEOUT_MS}`]
+  const { stderr } = run(copy, process.execPath, [vitest, "run", file, "-t", only, ...reporting])
+  const told = JSON.parse(readFileSync(report, "utf8")) as Report
+  const ran = told.testResults
+    .flatMap(({ assertionResults }) => assertionResults)
+    .filter(({ status }) => status !== "skipped")
+  if (ran.length === 0) throw new Error(`${file} has no test "${property}"\n${stderr}`)
+  const messages = ran.flatMap(({ failureMessages }) => failureMessages).join("\n")
+  if (ran.every(({ status }) => status === "passed")) return undefined
+  const runs = /Property failed after (\d+) tests/.exec(messages)?.[1]
+  if (runs === undefined) return messages.includes("timed out") ? "waits in vain" : messages
+  return Number(runs) <= RUNS_MAX ? runs : undefined
+}
+
+/** As Vitest's JSON reporter writes it. */
+interface Report {
+  readonly testResults: ReadonlyArray<{
+    readonly assertionResults: ReadonlyArray<{
+      readonly status: string
+      readonly failureMessages: ReadonlyArray<string>
+    }>
+  }>
+}
+
+const check = (copy: string, mutation: Mutation): { readonly found: boolean; readonly how: string } => {
+  const without = failureOf(copy, mutation)
+  if (without !== undefined) return { found: false, how: `the property fails without it: ${without}` }
+  const applied = run(copy, "git", ["apply", mutation.patch])
+  if (applied.status !== 0) return { found: false, how: `the patch no longer applies: ${applied.stderr}` }
+  const failure = failureOf(copy, mutation)
+  run(copy, "git", ["apply", "--reverse", mutation.patch])
+  return { found: failure !== undefined, how: failure ?? "SURVIVED" }
+}
+
+const chosen = process.argv.slice(2)
+const mutations = readdirSync(FOLDER)
+  .filter((file) => file.endsWith(".patch"))
+  .map(readMutation)
+  .filter(({ name }) => chosen.length === 0 || chosen.includes(name))
+const copy = mkdtempSync(join(tmpdir(), "mc-proxy-mutations-"))
+try {
+  for (const part of COPIED) cpSync(join(ROOT, part), join(copy, part), { recursive: true })
+  symlinkSync(join(ROOT, "node_modules"), join(copy, "node_modules"))
+  console.log("| defect | found by | runs |\n| --- | --- | --- |")
+  for (const mutation of mutations) {
+    const { found, how } = check(copy, mutation)
+    console.log(`| ${mutation.defect} | \`${mutation.file.replace("test/", "")}\`: ${mutation.property} | ${how} |`)
+    if (!found) process.exitCode = 1
+  }
+} finally {
+  rmSync(copy, { recursive: true })
+}
