@@ -7,7 +7,7 @@
 import { Context, type Effect, Schema, type Stream } from "effect"
 import type { ConnectionQuestion, Explanation } from "../pipeline/Explain.ts"
 import type { ConnectionEvent, ConnectionFilter, ConnectionView } from "../server/ConnectionView.ts"
-import type { Change } from "../snapshot/Change.ts"
+import type { Edit } from "../snapshot/Change.ts"
 
 export class Follower extends Context.Service<
   Follower,
@@ -21,9 +21,9 @@ export class Follower extends Context.Service<
     readonly unbind: Effect.Effect<void>
     /**
      * Puts `revision` in force: the next connection is decided by `change` on top of the revision before. Listeners that
-     * it removes stop accepting; their connections go on.
+     * it removes stop accepting; their connections go on. The change is read once.
      */
-    publish(revision: number, change: Change): Effect.Effect<void>
+    publish(revision: number, change: Iterable<Edit>): Effect.Effect<void>
     readonly status: Effect.Effect<FollowerStatus>
     /** Live connections, the newest first. */
     connections(filter: ConnectionFilter): Effect.Effect<ReadonlyArray<ConnectionView>>

@@ -26,18 +26,16 @@ const layerHandlers = ({ started, stop }: Lifecycle) =>
     Effect.gen(function* () {
       const follower = yield* Follower
       const drain = yield* Drain
-      let staged: Array<Edit> = []
-      const stage = (slice: string) => void staged.push(...(JSON.parse(slice) as Change))
+      let staged: Array<string> = []
       return {
         bind: ({ addrs }) => follower.bind(addrs),
         unbind: () => follower.unbind,
-        stage: ({ slice }) => Effect.sync(() => stage(slice)),
+        stage: ({ slice }) => Effect.sync(() => void staged.push(slice)),
         publish: ({ revision, slice }) =>
           Effect.suspend(() => {
-            stage(slice)
-            const change = staged
+            const slices = [...staged, slice]
             staged = []
-            return follower.publish(revision, change)
+            return follower.publish(revision, readEdits(slices))
           }),
         status: () => follower.status,
         connections: (filter) => Stream.unwrap(Effect.map(follower.connections(filter), slicesOf)),
@@ -52,6 +50,11 @@ const layerHandlers = ({ started, stop }: Lifecycle) =>
       }
     })
   )
+
+/** Each slice is read when it is its turn: a hundred thousand rules are never all there as objects. */
+const readEdits = function* (slices: ReadonlyArray<string>): Generator<Edit> {
+  for (const slice of slices) yield* JSON.parse(slice) as Change
+}
 
 const slicesOf = <A>(items: ReadonlyArray<A>): Stream.Stream<ReadonlyArray<A>> =>
   Stream.fromIterable(

@@ -8,7 +8,7 @@ import { FollowerRpcs } from "./FollowerRpcs.ts"
 export const layer: Layer.Layer<Follower, never, RpcClient.Protocol> = Layer.effect(
   Follower,
   Effect.map(RpcClient.make(FollowerRpcs, { disableTracing: true }), (client) => {
-    const publish = Effect.fnUntraced(function* (revision: number, change: Change) {
+    const publish = Effect.fnUntraced(function* (revision: number, change: Iterable<Edit>) {
       const slices = slicesOf(change)
       for (const slice of slices.slice(0, -1)) yield* client.stage({ slice: JSON.stringify(slice) })
       yield* client.publish({ revision, slice: JSON.stringify(slices.at(-1) ?? []) })
@@ -36,7 +36,7 @@ const orDie = <A, E, R>(effect: Effect.Effect<A, E | RpcClientError.RpcClientErr
 const SLICE_ITEMS_MAX = 500
 
 /** The change in parts, none of which takes long to read. */
-export const slicesOf = (change: Change): ReadonlyArray<Change> => {
+export const slicesOf = (change: Iterable<Edit>): ReadonlyArray<Change> => {
   const slices: Array<Array<Edit>> = []
   let room = 0
   const add = (edit: Edit, items: number) => {

@@ -2,94 +2,69 @@
  * The firewall's rules in the form that answers a connection: is this source blocked, and by which rule?
  *
  * Immutable, so a connection decides by the rules of its accept while others change them. A decision costs the same for
- * ten rules and for a hundred thousand, a change copies one path. It keeps no order among rules of one type: an address
- * inside several blocked networks is blocked by the narrowest. The rate limit is not here; it has state.
+ * ten rules and for a hundred thousand, and one rule more copies one path. It keeps no order among rules of one type: an
+ * address inside several blocked networks is blocked by the narrowest. The rate limit is not here; it has state.
  */
 import { Result } from "effect"
 import type { IpAddress } from "../net/IpAddress.ts"
-import { parseIpOrCidr, type Cidr, type FirewallRule } from "../snapshot/FirewallRule.ts"
+import { formatCidr, networkAround, parseIpOrCidr, type Cidr, type FirewallRule } from "../snapshot/FirewallRule.ts"
 import { PrefixTrie } from "./PrefixTrie.ts"
 
 /** How many rules there are of each type. */
 export type FirewallCounts = Readonly<Record<FirewallRule["type"], number>>
 
 export class Firewall {
-  static readonly empty = new Firewall(PrefixTrie.empty(), PrefixTrie.empty(), new Map())
+  static readonly empty = new Firewall(PrefixTrie.empty, PrefixTrie.empty, new Set())
 
   readonly counts: FirewallCounts
   /** Addresses, as networks of full length. */
-  readonly #ips: PrefixTrie<FirewallRule>
-  readonly #cidrs: PrefixTrie<FirewallRule>
-  readonly #countries: ReadonlyMap<string, FirewallRule>
+  readonly #ips: PrefixTrie
+  readonly #cidrs: PrefixTrie
+  readonly #countries: ReadonlySet<string>
 
-  private constructor(
-    ips: PrefixTrie<FirewallRule>,
-    cidrs: PrefixTrie<FirewallRule>,
-    countries: ReadonlyMap<string, FirewallRule>
-  ) {
+  private constructor(ips: PrefixTrie, cidrs: PrefixTrie, countries: ReadonlySet<string>) {
     this.#ips = ips
     this.#cidrs = cidrs
     this.#countries = countries
     this.counts = { ip: ips.size, cidr: cidrs.size, country: countries.size }
   }
 
-  /** The firewall of these rules, each canonical; a repeated one counts once. */
-  static compile(rules: Iterable<FirewallRule>): Firewall {
-    const ips: Array<readonly [Cidr, FirewallRule]> = []
-    const cidrs: Array<readonly [Cidr, FirewallRule]> = []
-    const countries = new Map<string, FirewallRule>()
-    for (const rule of rules) {
-      if (rule.type === "ip") ips.push([networkOf(rule), rule])
-      else if (rule.type === "cidr") cidrs.push([networkOf(rule), rule])
-      else countries.set(rule.value, rule)
-    }
-    return new Firewall(PrefixTrie.from(ips), PrefixTrie.from(cidrs), countries)
-  }
-
   /** The rule that blocks a connection from `ip` in `country` ("": unknown, which no rule blocks): IP, CIDR, country. */
   match(ip: IpAddress, country: string): FirewallRule | undefined {
-    return this.#ips.match(ip) ?? this.#cidrs.match(ip) ?? this.#countries.get(country)
+    if (this.#ips.match(ip) !== undefined) return { type: "ip", value: ip.text }
+    const length = this.#cidrs.match(ip)
+    if (length !== undefined) return { type: "cidr", value: formatCidr(networkAround(ip, length)) }
+    return this.#countries.has(country) ? { type: "country", value: country } : undefined
   }
 
-  /** With `rule`; the same object when it is there already. */
-  add(rule: FirewallRule): Firewall {
-    switch (rule.type) {
-      case "ip": {
-        const address = networkOf(rule)
-        return this.#ips.has(address) ? this : new Firewall(this.#ips.add(address, rule), this.#cidrs, this.#countries)
-      }
-      case "cidr": {
-        const network = networkOf(rule)
-        return this.#cidrs.has(network)
-          ? this
-          : new Firewall(this.#ips, this.#cidrs.add(network, rule), this.#countries)
-      }
-      case "country":
-        return this.#countries.has(rule.value)
-          ? this
-          : new Firewall(this.#ips, this.#cidrs, new Map([...this.#countries, [rule.value, rule]]))
-    }
+  /** With `rules`, each canonical; the same object when all are there already. */
+  add(rules: Iterable<FirewallRule>): Firewall {
+    const { cidrs, countries, ips } = byType(rules)
+    return this.#with(this.#ips.add(ips), this.#cidrs.add(cidrs), new Set([...this.#countries, ...countries]))
   }
 
-  /** Without `rule`; the same object when it is not there. */
-  remove(rule: FirewallRule): Firewall {
-    switch (rule.type) {
-      case "ip": {
-        const ips = this.#ips.remove(networkOf(rule))
-        return ips === this.#ips ? this : new Firewall(ips, this.#cidrs, this.#countries)
-      }
-      case "cidr": {
-        const cidrs = this.#cidrs.remove(networkOf(rule))
-        return cidrs === this.#cidrs ? this : new Firewall(this.#ips, cidrs, this.#countries)
-      }
-      case "country": {
-        if (!this.#countries.has(rule.value)) return this
-        const countries = new Map(this.#countries)
-        countries.delete(rule.value)
-        return new Firewall(this.#ips, this.#cidrs, countries)
-      }
-    }
+  /** Without `rules`; the same object when none is there. */
+  remove(rules: Iterable<FirewallRule>): Firewall {
+    const { cidrs, countries, ips } = byType(rules)
+    const left = [...this.#countries].filter((country) => !countries.has(country))
+    return this.#with(this.#ips.remove(ips), this.#cidrs.remove(cidrs), new Set(left))
   }
+
+  #with(ips: PrefixTrie, cidrs: PrefixTrie, countries: ReadonlySet<string>): Firewall {
+    const isSame = ips === this.#ips && cidrs === this.#cidrs && countries.size === this.#countries.size
+    return isSame ? this : new Firewall(ips, cidrs, countries)
+  }
+}
+
+const byType = (rules: Iterable<FirewallRule>) => {
+  const ips: Array<Cidr> = []
+  const cidrs: Array<Cidr> = []
+  const countries = new Set<string>()
+  for (const rule of rules) {
+    if (rule.type === "country") countries.add(rule.value)
+    else (rule.type === "ip" ? ips : cidrs).push(networkOf(rule))
+  }
+  return { ips, cidrs, countries }
 }
 
 /** The network of an `ip` or `cidr` rule. A rule that is none was made past `parseFirewallRule`: a defect. */

@@ -7,8 +7,8 @@ import { Firewall } from "../firewall/Firewall.ts"
 import { PrefixTrie } from "../firewall/PrefixTrie.ts"
 import type { Counters, ListenerCounters } from "../observe/Counters.ts"
 import { compileRoute, type RouteTable } from "../routing/RouteTable.ts"
-import { ruleKey, type Change, type Edit, type ListenerSettings } from "../snapshot/Change.ts"
-import { parseIpOrCidr, type FirewallRule } from "../snapshot/FirewallRule.ts"
+import type { Edit, ListenerSettings } from "../snapshot/Change.ts"
+import { parseIpOrCidr } from "../snapshot/FirewallRule.ts"
 import type { Hostname } from "../snapshot/Hostname.ts"
 import type { Route } from "../snapshot/Snapshot.ts"
 
@@ -22,7 +22,7 @@ export interface ProxyState {
 export interface ListenerState {
   readonly listener: ListenerSettings
   /** Who may send a PROXY header; empty: anyone. */
-  readonly trusted: PrefixTrie<true>
+  readonly trusted: PrefixTrie
   readonly routes: RouteTable
   readonly counters: ListenerCounters
 }
@@ -38,13 +38,13 @@ export interface Applied {
 }
 
 /**
- * `state` after `change`, which must be right for it. Connections are served meanwhile: a long change is applied a slice
+ * `state` after `change`, which must be right for it and is read once. Connections are served meanwhile: a long change is applied a slice
  * at a time, and nothing of it shows before the whole is there.
  */
 export const apply = Effect.fnUntraced(function* (
   state: ProxyState,
   revision: number,
-  change: Change,
+  change: Iterable<Edit>,
   counters: Counters["Service"]
 ): Effect.fn.Return<Applied> {
   const draft = new Draft(state, counters)
@@ -58,7 +58,7 @@ export const apply = Effect.fnUntraced(function* (
   return { state: { revision, firewall: draft.firewall, listeners: draft.finish() }, forgetSeries: draft.forgetSeries }
 })
 
-/** One is a rule added to a hundred thousand others, which takes some microseconds; a slice takes a few milliseconds. */
+/** One is a rule added to a hundred thousand others, which takes a microsecond or two; a slice takes about one millisecond. */
 const WORK_A_SLICE = 500
 
 /** So many routes are let go in the time of one rule. */
@@ -68,7 +68,6 @@ const ROUTES_A_RULE = 50
 class Draft {
   firewall: Firewall
   listeners: ReadonlyMap<string, ListenerState>
-  readonly #before: ProxyState
   readonly #counters: Counters["Service"]
   #written: Map<string, ListenerState> | undefined
   /** The tables that are this draft's own, and written to in place. */
@@ -78,19 +77,16 @@ class Draft {
   readonly #released: Array<string> = []
 
   constructor(before: ProxyState, counters: Counters["Service"]) {
-    this.#before = before
     this.firewall = before.firewall
     this.listeners = before.listeners
     this.#counters = counters
   }
 
   /** Applies piece by piece, and tells of each how much work it was. */
-  *applyAll(change: Change): Generator<number> {
-    const isFirst = this.#before === NOTHING
-    if (isFirst) this.firewall = compileRules(change)
+  *applyAll(change: Iterable<Edit>): Generator<number> {
     for (const edit of change) {
-      if (!isRules(edit)) yield this.#apply(edit)
-      else if (!isFirst) yield* this.#applyRules(edit)
+      if (isRules(edit)) yield* this.#applyRules(edit)
+      else yield this.#apply(edit)
     }
   }
 
@@ -106,9 +102,10 @@ class Draft {
   };
 
   *#applyRules({ _tag, rules }: RulesEdit): Generator<number> {
-    for (const rule of rules) {
-      this.firewall = _tag === "PutRules" ? this.firewall.add(rule) : this.firewall.remove(rule)
-      yield 1
+    for (let i = 0; i < rules.length; i += WORK_A_SLICE) {
+      const slice = rules.slice(i, i + WORK_A_SLICE)
+      this.firewall = _tag === "PutRules" ? this.firewall.add(slice) : this.firewall.remove(slice)
+      yield slice.length
     }
   }
 
@@ -127,10 +124,10 @@ class Draft {
 
   #putListener(listener: ListenerSettings): number {
     const { addr, trustedProxies } = listener
-    const trusted = trustedProxies.map((text) => [Result.getOrThrow(parseIpOrCidr(text)), true] as const)
+    const trusted = trustedProxies.map((text) => Result.getOrThrow(parseIpOrCidr(text)))
     this.#write(addr, {
       listener,
-      trusted: PrefixTrie.from(trusted),
+      trusted: PrefixTrie.empty.add(trusted),
       routes: this.listeners.get(addr)?.routes ?? HashMap.empty(),
       counters: this.#counters.listener(addr)
     })
@@ -190,13 +187,3 @@ class Draft {
 type RulesEdit = Extract<Edit, { readonly rules: unknown }>
 
 const isRules = (edit: Edit): edit is RulesEdit => edit._tag === "PutRules" || edit._tag === "RemoveRules"
-
-/** The firewall of a first revision, all at once: several times faster, and nobody is there to wait for it. */
-const compileRules = (change: Change): Firewall => {
-  const rules = new Map<string, FirewallRule>()
-  for (const edit of change) {
-    if (edit._tag === "PutRules") for (const rule of edit.rules) rules.set(ruleKey(rule), rule)
-    if (edit._tag === "RemoveRules") for (const rule of edit.rules) rules.delete(ruleKey(rule))
-  }
-  return Firewall.compile(rules.values())
-}

@@ -11,7 +11,7 @@ import { formatSocketAddress, type SocketAddress } from "../net/SocketAddress.ts
 import { Counters } from "../observe/Counters.ts"
 import { serve, type PipelineServices } from "../pipeline/Pipeline.ts"
 import { apply, NOTHING, type ListenerState, type ProxyState } from "../pipeline/ProxyState.ts"
-import type { Change } from "../snapshot/Change.ts"
+import type { Edit } from "../snapshot/Change.ts"
 import { parseListenAddress } from "../snapshot/Endpoint.ts"
 import { Connections } from "./Connections.ts"
 import { EarlyClients } from "./EarlyClients.ts"
@@ -30,7 +30,7 @@ export class DataPlane extends Context.Service<
      * Puts a revision in force: the next connection is decided by it. The listeners that it adds are bound already.
      * Those that it removes stop accepting; their connections go on.
      */
-    publish(revision: number, change: Change): Effect.Effect<void>
+    publish(revision: number, change: Iterable<Edit>): Effect.Effect<void>
     /** What is in force. */
     readonly state: ProxyState
     /** Where each listener is bound, by its `addr`. */
@@ -112,7 +112,7 @@ const make = Effect.gen(function* () {
     }
   })
 
-  const publish = Effect.fnUntraced(function* (revision: number, change: Change) {
+  const publish = Effect.fnUntraced(function* (revision: number, change: Iterable<Edit>) {
     const before = state
     const applied = yield* apply(before, revision, change, counters)
     const added = [...applied.state.listeners.keys()].filter((addr) => !before.listeners.has(addr))

@@ -1,6 +1,6 @@
 /** The firewall's rules as an operator writes them, in canonical form. */
 import { Result } from "effect"
-import { parseIpAddress, type IpAddress } from "../net/IpAddress.ts"
+import { ipv4FromWord, ipv6FromWords, parseIpAddress, type IpAddress } from "../net/IpAddress.ts"
 
 /** One rule. `value` is canonical: an address, a `prefix/length`, or two upper-case letters (ISO 3166-1 alpha-2). */
 export interface FirewallRule {
@@ -51,6 +51,14 @@ export const parseCidr = (input: string): Result.Result<Cidr, string> => {
 
 /** The canonical text of a network. */
 export const formatCidr = ({ ip, length }: Cidr): string => `${ip.text}/${length}`
+
+/** The network of that prefix length that `ip` is in. */
+export const networkAround = ({ family, w0, w1, w2, w3 }: IpAddress, length: number): Cidr => {
+  const word = (word: number, i: number) => word & wordMask(length - 32 * i)
+  const ip =
+    family === 4 ? ipv4FromWord(word(w0, 0)) : ipv6FromWords(word(w0, 0), word(w1, 1), word(w2, 2), word(w3, 3))
+  return { ip, length }
+}
 
 /** A single address or a network, as `trusted_proxies` takes; an address is its own full-length network. */
 export const parseIpOrCidr = (input: string): Result.Result<Cidr, string> => {

@@ -20,8 +20,9 @@ export class FakeFollower {
         return Effect.void
       }),
     unbind: Effect.sync(() => this.#closeOthers()),
-    publish: (revision, change) =>
+    publish: (revision, edits) =>
       Effect.sync(() => {
+        const change = [...edits]
         assert.isAtLeast(revision, this.revision)
         this.revision = revision
         this.state = Result.getOrThrow(apply(this.state, change))

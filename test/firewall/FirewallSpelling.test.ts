@@ -87,7 +87,7 @@ it("blocks the same whatever the spelling of rules and of sources, in any order 
         let rules: ReadonlyArray<Written> = []
         for (const { adds, rule } of changes) {
           const others = rules.filter((held) => !sameRule(held, rule))
-          firewall = adds ? firewall.add(ruleOf(rule)) : firewall.remove(ruleOf(rule))
+          firewall = adds ? firewall.add([ruleOf(rule)]) : firewall.remove([ruleOf(rule)])
           rules = adds ? [...others, rule] : others
           for (const number of [...numbers, rule.number]) {
             const found = matchOf(firewall.match(parseIpAddress(spell(number, way)[0])!, ""))

@@ -1,43 +1,49 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
 import fc from "fast-check"
+import { NODES_A_NETWORK_MAX, NODES_MIN, PrefixTree } from "../../src/firewall/PrefixTree.ts"
 import { PrefixTrie } from "../../src/firewall/PrefixTrie.ts"
-import { parseIpAddress } from "../../src/net/IpAddress.ts"
-import { formatCidr, parseIpOrCidr, type Cidr } from "../../src/snapshot/FirewallRule.ts"
+import { ipv4FromWord, parseIpAddress } from "../../src/net/IpAddress.ts"
+import { formatCidr, networkAround, parseIpOrCidr, type Cidr } from "../../src/snapshot/FirewallRule.ts"
 import { address, cidr, edgesOf, isSameNetwork, narrowest } from "./Networks.ts"
 
 const network = (text: string): Cidr => Result.getOrThrow(parseIpOrCidr(text))
 
-const trieOf = (...networks: ReadonlyArray<string>): PrefixTrie<string> =>
-  PrefixTrie.from(networks.map((text) => [network(text), text] as const))
+const trieOf = (...networks: ReadonlyArray<string>): PrefixTrie => PrefixTrie.empty.add(networks.map(network))
 
-const matchText = (trie: PrefixTrie<string>, ip: string) => trie.match(parseIpAddress(ip)!)
+/** The network that an address is found in. */
+const matchText = (trie: PrefixTrie, text: string) => {
+  const ip = parseIpAddress(text)!
+  const length = trie.match(ip)
+  return length === undefined ? undefined : formatCidr(networkAround(ip, length))
+}
 
-type Model = ReadonlyArray<readonly [Cidr, number]>
+type Model = ReadonlyArray<Cidr>
 
-const without = (model: Model, removed: Cidr): Model => model.filter(([held]) => !isSameNetwork(held, removed))
+const without = (model: Model, removed: Model): Model =>
+  model.filter((held) => !removed.some((other) => isSameNetwork(held, other)))
+
+const withAll = (model: Model, added: Model): Model =>
+  added.reduce((held, network) => [...without(held, [network]), network], model)
 
 /** Every question, asked of the trie and of the list. */
-const agrees = (trie: PrefixTrie<number>, model: Model, probes: ReadonlyArray<Cidr>) => {
+const agrees = (trie: PrefixTrie, model: Model, probes: ReadonlyArray<Cidr>) => {
   assert.strictEqual(trie.size, model.length)
+  const entries = model.map((held) => [held, held.length] as const)
   for (const probe of probes) {
-    const held = model.some(([other]) => isSameNetwork(other, probe))
+    const held = model.some((other) => isSameNetwork(other, probe))
     assert.strictEqual(trie.has(probe), held, formatCidr(probe))
     for (const ip of edgesOf(probe)) {
-      assert.strictEqual(trie.match(ip), narrowest(model, ip)?.[1], `${ip.text} of ${formatCidr(probe)}`)
+      assert.strictEqual(trie.match(ip), narrowest(entries, ip)?.[1], `${ip.text} of ${formatCidr(probe)}`)
     }
   }
-  const listed = [...trie.entries()].map(([held, value]) => [formatCidr(held), value])
-  assert.sameDeepMembers(
-    listed,
-    model.map(([held, value]) => [formatCidr(held), value])
-  )
+  assert.sameMembers([...trie.entries()].map(formatCidr), model.map(formatCidr))
 }
 
 describe("PrefixTrie", () => {
   it("answers with the narrowest network around an address", () => {
     const trie = trieOf("10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "0.0.0.0/0", "2001:db8::/32", "::/0")
-    assert.strictEqual(matchText(trie, "10.1.2.3"), "10.1.2.3")
+    assert.strictEqual(matchText(trie, "10.1.2.3"), "10.1.2.3/32")
     assert.strictEqual(matchText(trie, "10.1.2.4"), "10.1.0.0/16")
     assert.strictEqual(matchText(trie, "10.2.0.0"), "10.0.0.0/8")
     assert.strictEqual(matchText(trie, "11.0.0.0"), "0.0.0.0/0")
@@ -48,7 +54,7 @@ describe("PrefixTrie", () => {
   it("keeps the families apart, and takes a mapped address for its IPv4 address", () => {
     assert.isUndefined(matchText(trieOf("0.0.0.0/0"), "::1"))
     assert.isUndefined(matchText(trieOf("::/0"), "0.0.0.1"))
-    assert.strictEqual(matchText(trieOf("::ffff:10.0.0.0/104"), "10.9.8.7"), "::ffff:10.0.0.0/104")
+    assert.strictEqual(matchText(trieOf("::ffff:10.0.0.0/104"), "10.9.8.7"), "10.0.0.0/8")
     assert.strictEqual(matchText(trieOf("10.0.0.0/8"), "::ffff:10.9.8.7"), "10.0.0.0/8")
   })
 
@@ -60,48 +66,47 @@ describe("PrefixTrie", () => {
     assert.isFalse(trie.has(network("::/0")))
   })
 
-  it("returns itself when there is nothing to remove", () => {
+  it("returns itself when there is nothing to remove or to add", () => {
     const trie = trieOf("10.0.0.0/8", "10.128.0.0/9", "10.0.0.0/10")
-    assert.strictEqual(trie.remove(network("10.0.0.0/9")), trie)
-    assert.strictEqual(trie.remove(network("11.0.0.0/8")), trie)
-    assert.strictEqual(PrefixTrie.empty().remove(network("::/0")).size, 0)
+    assert.strictEqual(trie.remove([network("10.0.0.0/9")]), trie)
+    assert.strictEqual(trie.remove([network("11.0.0.0/8"), network("::/8")]), trie)
+    assert.strictEqual(PrefixTrie.empty.remove([network("::/0")]), PrefixTrie.empty)
+    assert.strictEqual(trie.add([network("10.128.0.0/9"), network("10.0.0.0/8")]), trie)
+    assert.strictEqual(trie.add([]), trie)
   })
 
   it("lists by address and width, IPv4 first, whatever the order of adding", () => {
     const inOrder = ["0.0.0.0/0", "9.0.0.0/8", "10.0.0.0/8", "10.0.0.0/9", "200.0.0.1/32", "::/0", "::/1", "fe80::/10"]
     fc.assert(
       fc.property(fc.shuffledSubarray(inOrder, { minLength: inOrder.length }), (shuffled) => {
-        const added = shuffled.reduce((trie, text) => trie.add(network(text), text), PrefixTrie.empty<string>())
+        const added = shuffled.reduce((trie, text) => trie.add([network(text)]), PrefixTrie.empty)
         for (const trie of [added, trieOf(...shuffled)]) {
-          assert.deepStrictEqual(
-            [...trie.entries()].map(([held]) => formatCidr(held)),
-            inOrder
-          )
+          assert.deepStrictEqual([...trie.entries()].map(formatCidr), inOrder)
         }
       })
     )
   })
 
   it("agrees with a list after any additions and removals, and older versions stay as they were", () => {
-    const change = fc.record({ adds: fc.boolean(), cidr, value: fc.nat(9) })
+    const change = fc.record({ adds: fc.boolean(), networks: fc.array(cidr, { maxLength: 4 }), from: fc.nat() })
     fc.assert(
       fc.property(
-        fc.array(change, { maxLength: 40, size: "max" }),
+        fc.array(change, { maxLength: 30, size: "max" }),
         fc.array(address, { maxLength: 5 }),
         (changes, addresses) => {
-          let trie = PrefixTrie.empty<number>()
-          let model: Model = []
-          const versions = [[trie, model] as const]
-          // Removals mostly hit: each also aims at the network that was added just before.
-          for (const [i, { adds, cidr, value }] of changes.entries()) {
-            const target = adds || i % 2 === 0 ? cidr : changes[i - 1]!.cidr
-            trie = adds ? trie.add(target, value) : trie.remove(target)
-            model = adds ? [...without(model, target), [target, value]] : without(model, target)
-            versions.push([trie, model])
+          const versions: Array<readonly [PrefixTrie, Model]> = [[PrefixTrie.empty, []]]
+          for (const [i, { adds, from, networks }] of changes.entries()) {
+            // Mostly the newest is changed, and sometimes one that others have been made from already.
+            const [trie, model] = versions[from % 3 === 0 ? from % versions.length : versions.length - 1]!
+            // Removals mostly hit: each also aims at what was added just before.
+            const targets = adds || i === 0 ? networks : [...networks, ...changes[i - 1]!.networks]
+            versions.push(
+              adds ? [trie.add(targets), withAll(model, targets)] : [trie.remove(targets), without(model, targets)]
+            )
           }
           const singles = addresses.map((ip): Cidr => ({ ip, length: ip.family === 4 ? 32 : 128 }))
-          const probes = [...changes.map(({ cidr }) => cidr), ...singles]
-          for (const [older, itsModel] of versions) agrees(older, itsModel, probes)
+          const probes = [...changes.flatMap(({ networks }) => networks), ...singles]
+          for (const [version, itsModel] of versions) agrees(version, itsModel, probes)
         }
       ),
       { numRuns: 60 }
@@ -110,14 +115,36 @@ describe("PrefixTrie", () => {
 
   it("is the same built at once and one by one", () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(cidr, fc.nat(9)), { maxLength: 200, size: "max" }), (entries) => {
-        const added = entries.reduce((trie, [held, value]) => trie.add(held, value), PrefixTrie.empty<number>())
-        const atOnce = PrefixTrie.from(entries)
+      fc.property(fc.array(cidr, { maxLength: 200, size: "max" }), (networks) => {
+        const added = networks.reduce((trie, held) => trie.add([held]), PrefixTrie.empty)
+        const atOnce = PrefixTrie.empty.add(networks)
         assert.strictEqual(atOnce.size, added.size)
         assert.deepStrictEqual([...atOnce.entries()], [...added.entries()])
-        const model = entries.reduce<Model>((list, [held, value]) => [...without(list, held), [held, value]], [])
-        agrees(atOnce, model, entries.map(([held]) => held).slice(0, 20))
+        agrees(atOnce, withAll([], networks), networks.slice(0, 20))
       })
     )
+  })
+})
+
+describe("PrefixTree", () => {
+  it("has room in proportion to what it holds, however long its history, and is right after every move", () => {
+    const networks = Array.from({ length: 300 }, (_, i): Cidr => ({
+      ip: ipv4FromWord(Math.imul(i, 0x9e3779b1)),
+      length: 32
+    }))
+    const all = PrefixTree.empty(1).add(networks)
+    const LONGEST_PATH = 33
+    let tree = all
+    for (let i = 0; i < 20_000; i++) {
+      const network = networks[Math.imul(i, 7919) % networks.length]!
+      const before = tree.has(network)
+      tree = before ? tree.remove([network]) : tree.add([network])
+      assert.strictEqual(tree.has(network), !before)
+      assert.isAtMost(tree.nodeCount, NODES_A_NETWORK_MAX * (tree.size + 1) + NODES_MIN + LONGEST_PATH)
+      // Others are made of the same version again and again.
+      assert.strictEqual(all.remove([network]).size, networks.length - 1)
+    }
+    assert.deepStrictEqual([...tree.add(networks).entries()], [...all.entries()])
+    assert.isAtMost(all.nodeCount, NODES_A_NETWORK_MAX * all.size + NODES_MIN + LONGEST_PATH)
   })
 })

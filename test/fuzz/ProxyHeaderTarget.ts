@@ -61,7 +61,7 @@ class Sender implements Connection {
 
 const LISTENER: ListenerState = {
   listener: { addr: ":443", proxyProtocol: true, trustedProxies: [], maxConnections: 0 },
-  trusted: PrefixTrie.empty(),
+  trusted: PrefixTrie.empty,
   routes: HashMap.empty(),
   counters: new ListenerCounters()
 }

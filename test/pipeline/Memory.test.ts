@@ -12,7 +12,11 @@ const nextJob = Effect.promise(() => new Promise<void>((resolve) => setImmediate
 
 it.effect("keeps nothing that a connection was decided by while it is relayed", () =>
   Effect.gen(function* () {
-    const world = yield* makeWorld({ rules: [{ type: "ip", value: "192.0.2.66" }] })
+    // Neither is empty: what is empty is one object for all.
+    const world = yield* makeWorld({
+      rules: [{ type: "ip", value: "192.0.2.66" }],
+      listener: { trustedProxies: ["192.0.2.0/24"] }
+    })
     const connected = world.connect(hello("git.example.net"))
     world.answerDial()
     const decidedBy = world.weakState()
