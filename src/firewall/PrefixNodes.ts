@@ -96,18 +96,23 @@ export class PrefixNodes {
   }
 
   copy(at: number): number {
-    const made = this.#allocate()
-    this.#words.copyWithin(made, at, at + this.#stride)
-    return made
+    return this.#copyOf(this.#words, at)
   }
 
   /** With everything below it. */
   copyAll(from: PrefixNodes, at: number): number {
     if (at === NONE) return NONE
-    const made = this.#allocate()
-    this.#words.set(from.#words.subarray(at, at + this.#stride), made)
+    const made = this.#copyOf(from.#words, at)
     this.setChild(made, 0, this.copyAll(from, from.child(at, 0)))
     this.setChild(made, 1, this.copyAll(from, from.child(at, 1)))
+    return made
+  }
+
+  /** Word by word: for so few, a loop is several times faster than what copies ranges. */
+  #copyOf(from: Int32Array, at: number): number {
+    const made = this.#allocate()
+    const words = this.#words
+    for (let i = 0; i < this.#stride; i++) words[made + i] = from[at + i]!
     return made
   }
 
