@@ -16,11 +16,18 @@ const layerProxy = (entries: Array<McProxy.ConnectionEntry>) => {
     McProxy.Dialer.layer,
     McProxy.GeoIp.layerTable(new Map([["127.0.0.9", "SE"]])),
     McProxy.RateLimiter.layer({ limit: 0, windowMs: 60_000 }),
-    Layer.succeed(McProxy.AccessLog, { enabled: true, connection: (entry) => void entries.push(entry) }),
+    Layer.succeed(McProxy.AccessLog, {
+      enabled: true,
+      connection: (entry) => void entries.push(entry),
+      request: () => {}
+    }),
     Layer.succeed(McProxy.Settings, {
       helloTimeoutMs: 10_000,
       helloBytesMax: 65_536,
       connectTimeoutMs: 5000,
+      handshakeTimeoutMs: 10_000,
+      headerTimeoutMs: 30_000,
+      responseTimeoutMs: 300_000,
       idleTimeoutMs: 60_000,
       halfCloseTimeoutMs: 30_000
     })

@@ -1,8 +1,9 @@
 /**
- * The access log: one line for each connection, written when it has ended.
+ * The access log: one line for each connection and for each request, written when it has ended.
  *
  * Every key is always there, in the order of the entry, and empty where there is nothing to say; a connection that
- * dialled no backend has no `dial_ms` (in JSON null, so that the column holds numbers). In text it is
+ * dialled no backend has no `dial_ms`, and a request whose client went before it was answered no `status` (in JSON null,
+ * so that the column holds numbers). In text a line is
  * logfmt alone, and so told apart from other lines by its first word. Lines go to the sink whatever the log level.
  */
 import { Context, Effect, Layer } from "effect"
@@ -16,6 +17,7 @@ export class AccessLog extends Context.Service<
     /** `false`: lines are dropped, so an entry need not be made. */
     readonly enabled: boolean
     connection(entry: ConnectionEntry): void
+    request(entry: RequestEntry): void
   }
 >()("mc-proxy/observe/AccessLog") {
   static readonly layer = (format: LogFormat): Layer.Layer<AccessLog, never, LogSink> =>
@@ -23,14 +25,16 @@ export class AccessLog extends Context.Service<
       AccessLog,
       Effect.map(LogSink, (sink) => ({
         enabled: true,
-        connection: (entry) => sink.write(formatConnection(format, entry))
+        connection: (entry) => sink.write(formatConnection(format, entry)),
+        request: (entry) => sink.write(formatRequest(format, entry))
       }))
     )
 
   /** `access = false`. */
   static readonly layerNoop: Layer.Layer<AccessLog> = Layer.succeed(AccessLog, {
     enabled: false,
-    connection: () => undefined
+    connection: () => undefined,
+    request: () => undefined
   })
 }
 
@@ -58,9 +62,33 @@ export interface ConnectionEntry {
   readonly dialMs: number | undefined
 }
 
+/** A request on L7. */
+export interface RequestEntry {
+  /** When it ended, in milliseconds since the epoch. */
+  readonly time: number
+  /** Of its connection. */
+  readonly id: string
+  readonly listener: string
+  readonly client: string
+  readonly hostname: string
+  /** As the client sent it. */
+  readonly method: string
+  /** As the client sent it, without the query. */
+  readonly path: string
+  /** As it is counted; see `RequestCounters`. */
+  readonly status: number | undefined
+  readonly durationMs: number
+  /** Of the response's body. */
+  readonly bytes: number
+}
+
 /** One line, without its newline. */
 export const formatConnection = (format: LogFormat, entry: ConnectionEntry): string =>
   format === "json" ? jsonConnection(entry) : textConnection(entry)
+
+/** The same. */
+export const formatRequest = (format: LogFormat, entry: RequestEntry): string =>
+  format === "json" ? jsonRequest(entry) : textRequest(entry)
 
 const textConnection = (entry: ConnectionEntry): string =>
   `time=${formatTime(entry.time)} id=${textValue(entry.id)} listener=${textValue(entry.listener)}` +
@@ -77,6 +105,18 @@ const jsonConnection = (entry: ConnectionEntry): string =>
   `,"outcome":"${entry.outcome}","rule":${jsonValue(entry.rule)},"from_client":${entry.fromClient}` +
   `,"from_backend":${entry.fromBackend},"duration_ms":${roundMs(entry.durationMs)}` +
   `,"dial_ms":${entry.dialMs === undefined ? "null" : roundMs(entry.dialMs)}}`
+
+const textRequest = (entry: RequestEntry): string =>
+  `time=${formatTime(entry.time)} id=${textValue(entry.id)} listener=${textValue(entry.listener)}` +
+  ` client=${textValue(entry.client)} hostname=${textValue(entry.hostname)} method=${textValue(entry.method)}` +
+  ` path=${textValue(entry.path)} status=${entry.status ?? ""} duration_ms=${roundMs(entry.durationMs)}` +
+  ` bytes=${entry.bytes}`
+
+const jsonRequest = (entry: RequestEntry): string =>
+  `{"time":"${formatTime(entry.time)}","id":${jsonValue(entry.id)},"listener":${jsonValue(entry.listener)}` +
+  `,"client":${jsonValue(entry.client)},"hostname":${jsonValue(entry.hostname)},"method":${jsonValue(entry.method)}` +
+  `,"path":${jsonValue(entry.path)},"status":${entry.status ?? "null"},"duration_ms":${roundMs(entry.durationMs)}` +
+  `,"bytes":${entry.bytes}}`
 
 /** Microseconds are as fine as the clock is worth. */
 const roundMs = (ms: number): number => Math.round(ms * 1000) / 1000

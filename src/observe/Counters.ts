@@ -2,12 +2,14 @@
  * What the data plane counts: plain numbers that it adds to, and that a metrics endpoint reads when it is scraped.
  *
  * Those who count hold the object of their listener or backend, so that adding is one addition. Nothing here is reset;
- * a listener's series goes when it is forgotten, which is for whoever removes the listener to do, and a backend's with
- * the last route that names it. What a forgotten listener has blocked stays in the firewall's totals, which have no
+ * a listener's series goes when it is forgotten, which is for whoever removes the listener to do, and a backend's or a
+ * hostname's with the last route that names it. What a forgotten listener has blocked stays in the firewall's totals, which have no
  * listener and must not go down.
  */
 import { Context, Layer } from "effect"
 import { OUTCOMES, type Outcome } from "../pipeline/Outcome.ts"
+import { DurationHistogram } from "./Histogram.ts"
+import { RequestCounters } from "./RequestCounters.ts"
 
 export class Counters extends Context.Service<
   Counters,
@@ -18,10 +20,16 @@ export class Counters extends Context.Service<
     retainBackend(addr: string): DialHistogram
     /** One route less does. */
     releaseBackend(addr: string): void
+    /** One more L7 route is for the hostname, on whichever listener: its requests, as `retainBackend` does. */
+    retainHostname(hostname: string): RequestCounters
+    /** One route less is. */
+    releaseHostname(hostname: string): void
     /** Ends the listener's series. Connections that still drain go on counting on the object they hold. */
     forgetListener(addr: string): void
     readonly listeners: ReadonlyMap<string, ListenerCounters>
     readonly backends: ReadonlyMap<string, DialHistogram>
+    /** Of the hostnames that are served on L7. */
+    readonly hostnames: ReadonlyMap<string, RequestCounters>
     /** Connections the firewall has blocked since the start, by reason. */
     firewallBlocked(): Readonly<Record<BlockReason, number>>
   }
@@ -48,20 +56,9 @@ export class ListenerCounters {
 export const DIAL_BUCKETS_MS = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000] as const
 
 /** How long dials took. */
-export class DialHistogram {
-  /** One count a bucket, not cumulative; the last is for what is beyond every bound. */
-  readonly counts = new Float64Array(DIAL_BUCKETS_MS.length + 1)
-  sumMs = 0
-
-  observe(ms: number): void {
-    let bucket = 0
-    while (bucket < DIAL_BUCKETS_MS.length && ms > DIAL_BUCKETS_MS[bucket]!) bucket++
-    this.counts[bucket]!++
-    this.sumMs += ms
-  }
-
-  get count(): number {
-    return this.counts.reduce((sum, count) => sum + count, 0)
+export class DialHistogram extends DurationHistogram {
+  constructor() {
+    super(DIAL_BUCKETS_MS)
   }
 }
 
@@ -76,9 +73,8 @@ const zeroOutcomes = (): Record<Outcome, number> => {
 
 const makeCounters = (): Counters["Service"] => {
   const listeners = new Map<string, ListenerCounters>()
-  const backends = new Map<string, DialHistogram>()
-  /** How many routes name each backend. */
-  const routesOf = new Map<string, number>()
+  const backends = new SharedSeries(DialHistogram)
+  const hostnames = new SharedSeries(RequestCounters)
   /** Forgotten listeners: those with connections still, and what the others have blocked. */
   const draining = new Set<ListenerCounters>()
   const gone = { ip: 0, cidr: 0, country: 0, rate_limit: 0 }
@@ -93,19 +89,10 @@ const makeCounters = (): Counters["Service"] => {
 
   return Counters.of({
     listener: (addr) => getOrCreate(listeners, addr, ListenerCounters),
-    retainBackend(addr) {
-      routesOf.set(addr, (routesOf.get(addr) ?? 0) + 1)
-      return getOrCreate(backends, addr, DialHistogram)
-    },
-    releaseBackend(addr) {
-      const routes = (routesOf.get(addr) ?? 0) - 1
-      if (routes > 0) {
-        routesOf.set(addr, routes)
-      } else {
-        routesOf.delete(addr)
-        backends.delete(addr)
-      }
-    },
+    retainBackend: (addr) => backends.retain(addr),
+    releaseBackend: (addr) => backends.release(addr),
+    retainHostname: (hostname) => hostnames.retain(hostname),
+    releaseHostname: (hostname) => hostnames.release(hostname),
     forgetListener(addr) {
       const counters = listeners.get(addr)
       if (counters === undefined) return
@@ -114,7 +101,8 @@ const makeCounters = (): Counters["Service"] => {
       settleDrained()
     },
     listeners,
-    backends,
+    backends: backends.byName,
+    hostnames: hostnames.byName,
     firewallBlocked() {
       settleDrained()
       const blocked = { ...gone }
@@ -123,6 +111,32 @@ const makeCounters = (): Counters["Service"] => {
       return blocked
     }
   })
+}
+
+/** Series that several routes share, each for as long as one of them is there. */
+class SharedSeries<A> {
+  readonly byName = new Map<string, A>()
+  readonly #routesOf = new Map<string, number>()
+  readonly #Type: new () => A
+
+  constructor(Type: new () => A) {
+    this.#Type = Type
+  }
+
+  retain(name: string): A {
+    this.#routesOf.set(name, (this.#routesOf.get(name) ?? 0) + 1)
+    return getOrCreate(this.byName, name, this.#Type)
+  }
+
+  release(name: string): void {
+    const routes = (this.#routesOf.get(name) ?? 0) - 1
+    if (routes > 0) {
+      this.#routesOf.set(name, routes)
+    } else {
+      this.#routesOf.delete(name)
+      this.byName.delete(name)
+    }
+  }
 }
 
 const addBlocked = (blocked: Record<BlockReason, number>, { closed }: ListenerCounters): void => {

@@ -26,6 +26,8 @@ export class LiveConnection {
   /** Bytes of the PROXY header sent to the backend; they are ours, not the client's. */
   proxyHeaderBytes = 0
   #outcome: Outcome | undefined
+  #retired = false
+  #onRetire: (() => void) | undefined
   #fiber: Fiber.Fiber<unknown, unknown> | undefined
 
   constructor(id: string, listener: string, socket: Connection, openedAt: number, acceptedAt: number) {
@@ -51,6 +53,22 @@ export class LiveConnection {
   /** Sets the outcome unless it has one, and gives the one it has. */
   settle(outcome: Outcome): Outcome {
     return (this.#outcome ??= outcome)
+  }
+
+  /** On L7: takes nothing more, and ends when what is running has finished. A relay goes on. */
+  retire(): void {
+    if (this.#retired) return
+    this.#retired = true
+    this.#onRetire?.()
+  }
+
+  get retired(): boolean {
+    return this.#retired
+  }
+
+  /** Calls `listener` when the connection is to retire. */
+  onRetire(listener: () => void): void {
+    this.#onRetire = listener
   }
 
   /** What the backend's kernel has accepted of the client's bytes, the hello included. */

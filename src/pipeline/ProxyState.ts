@@ -6,11 +6,20 @@ import { Effect, HashMap, Option, Result } from "effect"
 import { Firewall } from "../firewall/Firewall.ts"
 import { PrefixTrie } from "../firewall/PrefixTrie.ts"
 import type { Counters, ListenerCounters } from "../observe/Counters.ts"
-import { compileRoute, type RouteTable } from "../routing/RouteTable.ts"
+import type { VirtualHost } from "../l7/VirtualHost.ts"
+import {
+  compileRoute,
+  differInPoliciesAlone,
+  isL7,
+  releaseRoute,
+  retireRoute,
+  type CompiledRoute,
+  type RouteTable
+} from "../routing/RouteTable.ts"
 import type { Edit, ListenerSettings } from "../snapshot/Change.ts"
 import { parseIpOrCidr } from "../snapshot/FirewallRule.ts"
 import type { Hostname } from "../snapshot/Hostname.ts"
-import type { Route } from "../snapshot/Snapshot.ts"
+import type { L7Policy, Route } from "../snapshot/Snapshot.ts"
 
 export interface ProxyState {
   readonly revision: number
@@ -33,8 +42,11 @@ export const NOTHING: ProxyState = { revision: 0, firewall: Firewall.empty, list
 /** A state that is ready to be put in force. */
 export interface Applied {
   readonly state: ProxyState
-  /** Ends the series that only the state before has; to be done when that is not in force any more. */
-  readonly forgetSeries: () => void
+  /**
+   * To be done as soon as it is in force: ends the series that only the state before has, tells the L7 connections of
+   * routes that have gone to finish, and puts policies in force for the connections that are there.
+   */
+  readonly settle: () => void
 }
 
 /**
@@ -55,7 +67,7 @@ export const apply = Effect.fnUntraced(function* (
     work = 0
     yield* Effect.yieldNow
   }
-  return { state: { revision, firewall: draft.firewall, listeners: draft.finish() }, forgetSeries: draft.forgetSeries }
+  return { state: { revision, firewall: draft.firewall, listeners: draft.finish() }, settle: draft.settle }
 })
 
 /** One is a rule added to a hundred thousand others, which takes a microsecond or two; a slice takes about one millisecond. */
@@ -73,8 +85,9 @@ class Draft {
   /** The tables that are this draft's own, and written to in place. */
   readonly #tables = new Map<string, RouteTable>()
   readonly #removed = new Set<string>()
-  /** Each once for every route that named it. */
-  readonly #released: Array<string> = []
+  /** No longer there, or replaced. */
+  readonly #gone: Array<CompiledRoute> = []
+  readonly #policies: Array<readonly [VirtualHost, ReadonlyArray<L7Policy>]> = []
 
   constructor(before: ProxyState, counters: Counters["Service"]) {
     this.firewall = before.firewall
@@ -96,8 +109,12 @@ class Draft {
     return this.listeners
   }
 
-  readonly forgetSeries = (): void => {
-    for (const backend of this.#released) this.#counters.releaseBackend(backend)
+  readonly settle = (): void => {
+    for (const route of this.#gone) {
+      releaseRoute(route, this.#counters)
+      retireRoute(route)
+    }
+    for (const [host, policies] of this.#policies) host.policies = policies
     for (const addr of this.#removed) if (!this.listeners.has(addr)) this.#counters.forgetListener(addr)
   };
 
@@ -137,7 +154,7 @@ class Draft {
   #removeListener(addr: string): number {
     const listener = this.listeners.get(addr)
     if (listener === undefined) return 1
-    for (const { route } of HashMap.values(listener.routes)) this.#released.push(route.backend)
+    for (const route of HashMap.values(listener.routes)) this.#gone.push(route)
     this.#ownListeners().delete(addr)
     this.#tables.delete(addr)
     this.#removed.add(addr)
@@ -147,9 +164,10 @@ class Draft {
   #putRoute(addr: string, route: Route): number {
     const listener = this.listeners.get(addr)
     if (listener === undefined) throw new Error(`A route was published for ${addr}, which is no listener.`)
-    const replaced = HashMap.get(listener.routes, route.hostname)
-    if (Option.isSome(replaced)) this.#released.push(replaced.value.route.backend)
-    HashMap.set(this.#ownTable(listener), route.hostname, compileRoute(route, this.#counters))
+    const replaced = Option.getOrUndefined(HashMap.get(listener.routes, route.hostname))
+    const kept = replaced === undefined ? undefined : this.#withPolicies(replaced, route)
+    if (kept === undefined && replaced !== undefined) this.#gone.push(replaced)
+    HashMap.set(this.#ownTable(listener), route.hostname, kept ?? compileRoute(route, this.#counters))
     return 1
   }
 
@@ -158,9 +176,16 @@ class Draft {
     if (listener === undefined) return 1
     const removed = HashMap.get(listener.routes, hostname)
     if (Option.isNone(removed)) return 1
-    this.#released.push(removed.value.route.backend)
+    this.#gone.push(removed.value)
     HashMap.remove(this.#ownTable(listener), hostname)
     return 1
+  }
+
+  /** The same route with other policies, where nothing else of it is different. */
+  #withPolicies(known: CompiledRoute, route: Route): CompiledRoute | undefined {
+    if (!isL7(known) || route.mode !== "l7" || !differInPoliciesAlone(known.route, route)) return undefined
+    this.#policies.push([known.host, route.l7Policies])
+    return { ...known, route }
   }
 
   /** A table to write to, in the place of the listener's. */

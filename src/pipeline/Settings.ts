@@ -10,6 +10,12 @@ export class Settings extends Context.Service<
     readonly helloBytesMax: number
     /** To reach a backend, its name look-up included. */
     readonly connectTimeoutMs: number
+    /** L7: for the TLS handshake. */
+    readonly handshakeTimeoutMs: number
+    /** L7: from a request's first byte, or the handshake's end, to the end of its header. */
+    readonly headerTimeoutMs: number
+    /** L7: from a request's end to the head of its response; 0: off. */
+    readonly responseTimeoutMs: number
     readonly idleTimeoutMs: number
     readonly halfCloseTimeoutMs: number
   }

@@ -1,14 +1,27 @@
 /** The routes of one listener by name, compiled for look-up. Immutable; a route more or less copies one path. */
+import { isDeepStrictEqual } from "node:util"
 import { type HashMap, Result } from "effect"
 import type { Counters, DialHistogram } from "../observe/Counters.ts"
+import { VirtualHost } from "../l7/VirtualHost.ts"
 import { Alarm } from "./Alarm.ts"
 import { parseBackendAddress, type BackendAddress } from "../snapshot/Endpoint.ts"
 import type { Hostname } from "../snapshot/Hostname.ts"
-import type { Route } from "../snapshot/Snapshot.ts"
+import type { L4Route, L7Route, Route } from "../snapshot/Snapshot.ts"
 
 /** A route with what each of its connections needs at hand. */
-export interface CompiledRoute {
-  readonly route: Route
+export type CompiledRoute = CompiledL4Route | CompiledL7Route
+
+export interface CompiledL4Route extends CompiledBase {
+  readonly route: L4Route
+}
+
+export interface CompiledL7Route extends CompiledBase {
+  readonly route: L7Route
+  /** The same for as long as nothing but the route's policies changes. */
+  readonly host: VirtualHost
+}
+
+interface CompiledBase {
   readonly backend: BackendAddress
   readonly dials: DialHistogram
   /** Says when to warn that the backend cannot be reached. */
@@ -18,10 +31,29 @@ export interface CompiledRoute {
 export type RouteTable = HashMap.HashMap<Hostname, CompiledRoute>
 
 /**
- * Retains the backend's counters. The routes of a published change are valid; one that is not is a defect of whoever
+ * Retains the route's counters. The routes of a published change are valid; one that is not is a defect of whoever
  * published it.
  */
 export const compileRoute = (route: Route, counters: Counters["Service"]): CompiledRoute => {
   const backend = Result.getOrThrow(parseBackendAddress(route.backend))
-  return { route, backend, dials: counters.retainBackend(route.backend), backendAlarm: new Alarm() }
+  const base = { backend, dials: counters.retainBackend(route.backend), backendAlarm: new Alarm() }
+  if (route.mode === "l4") return { ...base, route }
+  return { ...base, route, host: new VirtualHost(route.l7Policies, counters.retainHostname(route.hostname)) }
 }
+
+/** Gives the counters back. */
+export const releaseRoute = ({ route }: CompiledRoute, counters: Counters["Service"]): void => {
+  counters.releaseBackend(route.backend)
+  if (route.mode === "l7") counters.releaseHostname(route.hostname)
+}
+
+/** Tells the connections of a route that is no longer in force to finish. Those on L4 go on. */
+export const retireRoute = (compiled: CompiledRoute): void => {
+  if (isL7(compiled)) compiled.host.retire()
+}
+
+export const isL7 = (compiled: CompiledRoute): compiled is CompiledL7Route => compiled.route.mode === "l7"
+
+/** Whether two routes are the same but for their policies. */
+export const differInPoliciesAlone = (one: L7Route, other: L7Route): boolean =>
+  isDeepStrictEqual({ ...one, l7Policies: [] }, { ...other, l7Policies: [] })

@@ -32,6 +32,8 @@ export class Connections extends Context.Service<
     readonly watch: Effect.Effect<Watcher, never, Scope.Scope>
     /** Events that watchers were too slow for, since the start. */
     readonly droppedEvents: number
+    /** Tells every live connection on L7 to finish, those that are on their way there too. */
+    retireAll(): void
     /** Ends every live connection with that outcome. */
     endAll(outcome: Outcome): void
     /** Completes when none is left. */
@@ -101,6 +103,9 @@ const make = Effect.gen(function* () {
     watch: events.watch,
     get droppedEvents() {
       return events.lostTotal
+    },
+    retireAll: () => {
+      for (const connection of live.values()) connection.retire()
     },
     endAll: (outcome) => {
       for (const connection of live.values()) connection.end(outcome)

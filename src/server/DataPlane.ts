@@ -119,7 +119,7 @@ const make = Effect.gen(function* () {
     const unbound = accepting ? added.filter((addr) => !listening.has(addr)) : []
     if (unbound.length > 0) return yield* Effect.die(new Error(`Published without being bound: ${unbound.join(", ")}.`))
     state = applied.state
-    applied.forgetSeries()
+    applied.settle()
     const fresh = added.flatMap((addr) => listening.get(addr) ?? [])
     for (const { addr, early } of fresh) {
       for (const socket of early.take()) start(socket, state.listeners.get(addr)!)

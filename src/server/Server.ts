@@ -41,7 +41,7 @@ export const run = Effect.fn("Server.run")(function* <E, R>(options: {
   )
 }, Effect.scoped)
 
-/** Stops accepting, lets connections finish, and resets what is left at the deadline or at a second signal. */
+/** Stops accepting, lets connections finish (those on L7 are told to), and resets what is left at the deadline or at a second signal. */
 const drain = Effect.fn("Server.drain")(function* (signal: string, timeoutMs: number) {
   const plane = yield* DataPlane
   const connections = yield* Connections
@@ -49,6 +49,7 @@ const drain = Effect.fn("Server.drain")(function* (signal: string, timeoutMs: nu
 
   yield* (yield* Drain).begin
   yield* plane.stopAccepting
+  connections.retireAll()
   yield* Effect.logInfo("draining").pipe(Effect.annotateLogs({ signal, connections: connections.size }))
   yield* connections.awaitNone.pipe(Effect.timeoutOption(timeoutMs), Effect.raceFirst(Queue.take(signals.stop)))
   const left = connections.size

@@ -16,7 +16,7 @@ import { RateLimiter } from "../firewall/RateLimiter.ts"
 import { DescriptorBudget } from "../net/DescriptorBudget.ts"
 import { Dialer } from "../net/Dialer.ts"
 import type { Network } from "../net/Network.ts"
-import { AccessLog, type ConnectionEntry } from "../observe/AccessLog.ts"
+import { AccessLog, type ConnectionEntry, type RequestEntry } from "../observe/AccessLog.ts"
 import { Counters } from "../observe/Counters.ts"
 import * as Log from "../observe/Log.ts"
 import { LogSink } from "../observe/LogSink.ts"
@@ -43,8 +43,10 @@ export interface SimProxyOptions {
   readonly rateLimit?: { readonly limit: number; readonly windowMs: number }
   /** By canonical address. */
   readonly countries?: ReadonlyMap<string, string>
-  /** Is given each line of the access log. */
+  /** Is given each connection's line of the access log. */
   readonly onConnection?: (entry: ConnectionEntry) => void
+  /** Is given each request's. */
+  readonly onRequest?: (entry: RequestEntry) => void
   /** Is given each line of the log; those of level `info` and above. */
   readonly onLog?: (line: string) => void
   /** Services in the place of the proxy's own: those of `Replaceable`, any of them. */
@@ -116,6 +118,7 @@ const layerReplaced = (options: SimProxyOptions): Layer.Layer<Replaceable, never
 const layerReplaceable = ({
   countries = new Map(),
   onConnection = () => {},
+  onRequest = () => {},
   rateLimit = { limit: 0, windowMs: 60_000 },
   settings,
   socketsMax = 1000
@@ -127,7 +130,7 @@ const layerReplaceable = ({
     Dialer.layer,
     GeoIp.layerTable(countries),
     RateLimiter.layer(rateLimit),
-    Layer.succeed(AccessLog, { enabled: true, connection: onConnection }),
+    Layer.succeed(AccessLog, { enabled: true, connection: onConnection, request: onRequest }),
     Layer.succeed(Settings, { ...DEFAULT_SETTINGS, ...settings })
   )
 
@@ -136,6 +139,9 @@ const DEFAULT_SETTINGS: Settings["Service"] = {
   helloTimeoutMs: 10_000,
   helloBytesMax: 65_536,
   connectTimeoutMs: 5_000,
+  handshakeTimeoutMs: 10_000,
+  headerTimeoutMs: 30_000,
+  responseTimeoutMs: 300_000,
   idleTimeoutMs: 300_000,
   halfCloseTimeoutMs: 30_000
 }

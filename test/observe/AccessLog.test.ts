@@ -1,7 +1,13 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import * as fc from "fast-check"
-import { AccessLog, formatConnection, type ConnectionEntry } from "../../src/observe/AccessLog.ts"
+import {
+  AccessLog,
+  formatConnection,
+  formatRequest,
+  type ConnectionEntry,
+  type RequestEntry
+} from "../../src/observe/AccessLog.ts"
 import { LogSink } from "../../src/observe/LogSink.ts"
 import { OUTCOMES } from "../../src/pipeline/Outcome.ts"
 import { parsePairs, UNSAFE } from "./Logfmt.ts"
@@ -158,3 +164,45 @@ it.effect("writes to the sink in its format, or nothing when it is off", () =>
     assert.deepStrictEqual(lines, [formatConnection("json", relayed), formatConnection("text", relayed)])
   })
 )
+
+const asked: RequestEntry = {
+  time: Date.UTC(2026, 10, 22, 17, 45, 1, 123),
+  id: "0b9f1c",
+  listener: ":443",
+  client: "203.0.113.7:5123",
+  hostname: "api.example.net",
+  method: "GET",
+  path: "/v1/items",
+  status: 200,
+  durationMs: 12.3456,
+  bytes: 1024
+}
+
+it("writes a request in both formats", () => {
+  assert.strictEqual(
+    formatRequest("text", asked),
+    "time=2026-11-22T17:45:01.123Z id=0b9f1c listener=:443 client=203.0.113.7:5123 hostname=api.example.net" +
+      " method=GET path=/v1/items status=200 duration_ms=12.346 bytes=1024"
+  )
+  assert.strictEqual(
+    formatRequest("json", { ...asked, status: undefined }),
+    '{"time":"2026-11-22T17:45:01.123Z","id":"0b9f1c","listener":":443","client":"203.0.113.7:5123"' +
+      ',"hostname":"api.example.net","method":"GET","path":"/v1/items","status":null,"duration_ms":12.346,"bytes":1024}'
+  )
+})
+
+it("lets no client forge a line by its method and its path", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "binary" }), fc.string({ unit: "binary" }), (method, path) => {
+      const entry = { ...asked, method, path }
+      assert.include(JSON.parse(formatRequest("json", entry)), { method, path, status: 200 })
+      const text = formatRequest("text", entry)
+      assert.notMatch(text, UNSAFE)
+      const pairs = parsePairs(text)
+      assert.deepStrictEqual(
+        pairs.map(([key]) => key),
+        ["time", "id", "listener", "client", "hostname", "method", "path", "status", "duration_ms", "bytes"]
+      )
+    })
+  )
+})

@@ -1,13 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, HashMap, Layer, Result } from "effect"
+import { Effect, Fiber, HashMap, Layer, Option, Result } from "effect"
 import * as fc from "fast-check"
 import { ipv4FromWord, parseIpAddress } from "../../src/net/IpAddress.ts"
 import { Counters } from "../../src/observe/Counters.ts"
 import { apply, NOTHING, type ProxyState } from "../../src/pipeline/ProxyState.ts"
+import { isL7 } from "../../src/routing/RouteTable.ts"
 import * as ChangeModel from "../../src/snapshot/Change.ts"
 import type { Change, State } from "../../src/snapshot/Change.ts"
 import type { FirewallRule } from "../../src/snapshot/FirewallRule.ts"
-import { ROUTE, forAll, hostname } from "../pipeline/World.ts"
+import { ROUTE, TERMINATED, forAll, hostname } from "../pipeline/World.ts"
 import { listenerAt } from "../server/Plane.ts"
 import { l4, randomChange, randomState } from "../store/RandomState.ts"
 
@@ -44,15 +45,22 @@ const seriesOf = ({ listeners }: ProxyState) => ({
     [...listeners.values()].flatMap(({ routes }) =>
       [...HashMap.values(routes)].map(({ dials, route }) => [route.backend, dials] as const)
     )
+  ),
+  hostnames: new Map(
+    [...listeners.values()].flatMap(({ routes }) =>
+      [...HashMap.values(routes)].filter(isL7).map(({ host, route }) => [route.hostname, host.counters] as const)
+    )
   )
 })
 
 const assertSeries = (state: ProxyState, counters: Counters["Service"]) => {
-  const { backends, listeners } = seriesOf(state)
+  const { backends, hostnames, listeners } = seriesOf(state)
   assert.sameMembers([...counters.listeners.keys()], [...listeners.keys()])
   for (const [addr, series] of listeners) assert.strictEqual(counters.listeners.get(addr), series)
   assert.sameMembers([...counters.backends.keys()], [...backends.keys()])
   for (const [addr, series] of backends) assert.strictEqual(counters.backends.get(addr), series)
+  assert.sameMembers([...counters.hostnames.keys()], [...hostnames.keys()])
+  for (const [hostname, series] of hostnames) assert.strictEqual(counters.hostnames.get(hostname), series)
 }
 
 describe("apply", () => {
@@ -102,7 +110,7 @@ describe("apply", () => {
             const before = seenOf(state, plain.firewallRules)
             const applied = yield* apply(state, i + 1, change, counters)
             assert.deepStrictEqual(seenOf(state, plain.firewallRules), before)
-            applied.forgetSeries()
+            applied.settle()
             state = applied.state
             plain = after.success
             const compiled = yield* compile(plain).pipe(Effect.provide(Layer.fresh(Counters.layer)))
@@ -129,7 +137,7 @@ describe("apply", () => {
       ]
       const second = yield* apply(first, 2, change, counters)
       assert.deepStrictEqual([...counters.listeners.keys()], [":443", ":8443"])
-      second.forgetSeries()
+      second.settle()
       assert.deepStrictEqual([...counters.listeners.keys()], [":443"])
       assert.strictEqual(second.state.listeners.get(":443")!.counters, first.listeners.get(":443")!.counters)
       assert.strictEqual(
@@ -173,4 +181,71 @@ describe("a long change", () => {
       }).pipe(Effect.provide(Counters.layer))
     )
   }
+})
+
+describe("an L7 route", () => {
+  const BLOCKED = [{ type: "block_user_agent", value: "BadBot" }] as const
+  const hostOf = (state: ProxyState) => {
+    const compiled = Option.getOrThrow(HashMap.get(state.listeners.get(":443")!.routes, TERMINATED.hostname))
+    if (!isL7(compiled)) throw new Error("It is no L7 route.")
+    return compiled
+  }
+  const start = Effect.gen(function* () {
+    const counters = yield* Counters
+    const before = (yield* compile({ listeners: [listenerAt(":443", { routes: [TERMINATED] })], firewallRules: [] }))
+      .state
+    const { host } = hostOf(before)
+    const connection = { retired: 0, retire: () => void connection.retired++ }
+    host.enter(connection)
+    return { before, connection, host, put: (change: Change) => apply(before, 2, change, counters) }
+  })
+
+  it.effect("keeps its connections when its policies change, which hold once the revision is in force", () =>
+    Effect.gen(function* () {
+      const { connection, host, put } = yield* start
+      const route = { ...TERMINATED, l7Policies: BLOCKED }
+      const { settle, state } = yield* put([{ _tag: "PutRoute", listener: ":443", route }])
+      assert.strictEqual(hostOf(state).host, host)
+      assert.strictEqual(hostOf(state).route, route)
+      assert.deepStrictEqual(host.policies, [])
+      settle()
+      assert.deepStrictEqual(host.policies, BLOCKED)
+      assert.strictEqual(connection.retired, 0)
+    }).pipe(Effect.provide(Counters.layer))
+  )
+
+  const gone: Record<string, Change[number]> = {
+    "replaced by another backend's": {
+      _tag: "PutRoute",
+      listener: ":443",
+      route: { ...TERMINATED, backend: "192.0.2.9:1", l7Policies: BLOCKED }
+    },
+    "replaced by an L4 route": { _tag: "PutRoute", listener: ":443", route: ROUTE },
+    removed: { _tag: "RemoveRoute", listener: ":443", hostname: TERMINATED.hostname },
+    "removed with its listener": { _tag: "RemoveListener", addr: ":443" }
+  }
+  for (const [how, edit] of Object.entries(gone)) {
+    it.effect(`that is ${how} lets its connections finish, as soon as that is in force`, () =>
+      Effect.gen(function* () {
+        const { connection, host, put } = yield* start
+        const { settle } = yield* put([edit])
+        assert.strictEqual(connection.retired, 0)
+        settle()
+        assert.strictEqual(connection.retired, 1)
+        assert.deepStrictEqual(host.policies, [])
+        const late = { retired: 0, retire: () => void late.retired++ }
+        host.enter(late)
+        assert.strictEqual(late.retired, 1)
+      }).pipe(Effect.provide(Counters.layer))
+    )
+  }
+
+  it.effect("tells a connection that has left nothing", () =>
+    Effect.gen(function* () {
+      const { connection, host } = yield* start
+      host.leave(connection)
+      host.retire()
+      assert.strictEqual(connection.retired, 0)
+    }).pipe(Effect.provide(Counters.layer))
+  )
 })

@@ -13,7 +13,7 @@ import { Dialer } from "../../src/net/Dialer.ts"
 import type { IpAddress } from "../../src/net/IpAddress.ts"
 import { Network } from "../../src/net/Network.ts"
 import { formatSocketAddress, type SocketAddress } from "../../src/net/SocketAddress.ts"
-import { AccessLog, type ConnectionEntry } from "../../src/observe/AccessLog.ts"
+import { AccessLog, type ConnectionEntry, type RequestEntry } from "../../src/observe/AccessLog.ts"
 import { Counters, type ListenerCounters } from "../../src/observe/Counters.ts"
 import * as Log from "../../src/observe/Log.ts"
 import { LogSink } from "../../src/observe/LogSink.ts"
@@ -81,6 +81,9 @@ export const SETTINGS: Settings["Service"] = {
   helloTimeoutMs: 10_000,
   helloBytesMax: 4096,
   connectTimeoutMs: 5000,
+  handshakeTimeoutMs: 10_000,
+  headerTimeoutMs: 30_000,
+  responseTimeoutMs: 300_000,
   idleTimeoutMs: 300_000,
   halfCloseTimeoutMs: 30_000
 }
@@ -104,7 +107,8 @@ export const layerWorld = (network: FakeNetwork, told: Told, options: WorldOptio
   Layer.mergeAll(
     Layer.succeed(AccessLog, {
       enabled: options.accessLog ?? true,
-      connection: (entry) => void told.entries.push(entry)
+      connection: (entry) => void told.entries.push(entry),
+      request: (entry) => void told.requests.push(entry)
     }),
     Connections.layer,
     ConnectionQuota.layer,
@@ -124,9 +128,10 @@ const layerGeoIp = ({ country, reload }: WorldOptions) =>
     Effect.map(GeoIp, (none) => GeoIp.of({ ...none, country: country ?? (() => ""), reload: reload ?? none.reload }))
   ).pipe(Layer.provide(GeoIp.layerTable(new Map())))
 
-/** What was logged: an entry for each connection that ended, and lines. */
+/** What was logged: an entry for each connection and each request that ended, and lines. */
 export interface Told {
   readonly entries: Array<ConnectionEntry>
+  readonly requests: Array<RequestEntry>
   readonly lines: Array<string>
 }
 
@@ -169,7 +174,7 @@ export const makeWorld = Effect.fnUntraced(function* (
   options: WorldOptions = {}
 ): Effect.fn.Return<World, never, Scope.Scope> {
   const network = new FakeNetwork(yield* Clock.Clock)
-  const told: Told = { entries: [], lines: [] }
+  const told: Told = { entries: [], requests: [], lines: [] }
   const services = yield* Layer.build(layerWorld(network, told, options))
   const fork = Effect.runForkWith(Context.merge(yield* Effect.context<never>(), services))
   const connections = Context.get(services, Connections)

@@ -15,7 +15,7 @@ import { CLIENT, LISTENER, LOCAL, layerWorld, type Told, type WorldOptions } fro
 
 export const makePlane = Effect.fnUntraced(function* (options: WorldOptions = {}) {
   const network = new FakeNetwork(yield* Clock.Clock)
-  const told: Told = { entries: [], lines: [] }
+  const told: Told = { entries: [], requests: [], lines: [] }
   const services = yield* Layer.build(
     LocalFollower.layer.pipe(
       Layer.provideMerge(DataPlane.layer),

@@ -1,0 +1,42 @@
+/**
+ * An L7 route at run time: what its requests are decided by and counted on, and which connections it has.
+ *
+ * It outlives changes of the route's policies, which are read for each request. When the route itself is replaced or
+ * removed, its connections are told to finish; they and their counters stay usable until the last of them has.
+ */
+import type { RequestCounters } from "../observe/RequestCounters.ts"
+import type { L7Policy } from "../snapshot/Snapshot.ts"
+
+/** A connection that can be told to finish what is running and to take nothing more. */
+export interface Retirable {
+  retire(): void
+}
+
+export class VirtualHost {
+  readonly counters: RequestCounters
+  /** Those in force. */
+  policies: ReadonlyArray<L7Policy>
+  readonly #connections = new Set<Retirable>()
+  #retired = false
+
+  constructor(policies: ReadonlyArray<L7Policy>, counters: RequestCounters) {
+    this.policies = policies
+    this.counters = counters
+  }
+
+  /** The connection is served here until it leaves. It is told at once where the route has gone meanwhile. */
+  enter(connection: Retirable): void {
+    this.#connections.add(connection)
+    if (this.#retired) connection.retire()
+  }
+
+  leave(connection: Retirable): void {
+    this.#connections.delete(connection)
+  }
+
+  /** The route is no longer in force. */
+  retire(): void {
+    this.#retired = true
+    for (const connection of this.#connections) connection.retire()
+  }
+}
