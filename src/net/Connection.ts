@@ -14,6 +14,8 @@ export interface Connection {
   readonly peer: SocketAddress | undefined
   /** Our end; `undefined` once the connection has failed. */
   readonly local: SocketAddress | undefined
+  /** Bytes that have come so far, whether anybody has taken them or not; stays readable after the end. */
+  readonly bytesRead: number
   /** Bytes this side's kernel has accepted from us so far; stays readable after the end. */
   readonly bytesWritten: number
   /**

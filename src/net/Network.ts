@@ -1,13 +1,15 @@
 /**
- * The network as a service: what listens, looks up, dials and relays, on one kind of socket.
+ * The network as a service: what listens, looks up, dials, relays and speaks TLS, on one kind of socket.
  *
  * Nothing above it knows which kind: Node's sockets, system calls, or memory under a test clock. Everything that waits
  * here can be interrupted at any moment and leaves no socket, timer or listener behind.
  */
 import { Context, Data } from "effect"
 import type { Effect, Scope } from "effect"
+import type { Duplex } from "node:stream"
 import type { Hostname } from "../snapshot/Hostname.ts"
 import type { ListenAddress } from "../snapshot/Endpoint.ts"
+import type { SecureContext } from "../tls/SecureContexts.ts"
 import type { Connection } from "./Connection.ts"
 import type { IpAddress } from "./IpAddress.ts"
 import type { SocketAddress } from "./SocketAddress.ts"
@@ -35,6 +37,17 @@ export class Network extends Context.Service<
      * before the other side is ended. When it returns or is interrupted, neither connection is read any more.
      */
     relay(client: Connection, backend: Connection, timeouts: RelayTimeouts): Effect.Effect<RelayEnd>
+    /** Serves TLS from the client's first byte not consumed, which is its ClientHello's. */
+    terminate(client: Connection, tls: ServerTls): Effect.Effect<TlsStream, HandshakeError, Scope.Scope>
+    /** Begins TLS with a backend, and verifies its certificate's chain and name. */
+    secure(backend: Connection, tls: ClientTls): Effect.Effect<TlsStream, HandshakeError, Scope.Scope>
+    /**
+     * The connection as a stream of Node's, from the first byte not consumed, paused. As with `terminate` and `secure`
+     * only counters, addresses and `reset` are the connection's from then on. The stream stays open for writing when
+     * the other side has finished; destroying it closes the connection, `reset` resets it. One whose other side has been
+     * seen to finish before is no use as a stream, and may be destroyed.
+     */
+    asDuplex(connection: Connection): Duplex
   }
 >()("mc-proxy/net/Network") {}
 
@@ -47,6 +60,44 @@ export interface RelayTimeouts {
 
 /** How a relay ended; each is the outcome of that name. */
 export type RelayEnd = "done" | "reset" | "idle_timeout" | "half_close_timeout"
+
+export interface ServerTls {
+  /** The certificate, its key, and what is spoken: see `serverContext`. */
+  readonly context: SecureContext
+  /** In the order of preference. */
+  readonly alpn: ReadonlyArray<Alpn>
+  /** For the handshake; the network's clock. */
+  readonly deadline: number
+}
+
+export interface ClientTls {
+  /** The roots, and what is spoken: see `clientContext`. */
+  readonly context: SecureContext
+  /** The name or the address that the certificate must be for; a name is sent as SNI. */
+  readonly serverName: string
+  readonly alpn: ReadonlyArray<Alpn>
+  readonly deadline: number
+}
+
+/** What is spoken above TLS (RFC 7301). */
+export type Alpn = "h2" | "http/1.1"
+
+/** TLS once the handshake is done. The scope resets what has not been closed by then. */
+export interface TlsStream {
+  /** The plain bytes; see `asDuplex`. */
+  readonly duplex: Duplex
+  /** What was agreed on; `undefined` when the other side takes no part in it. */
+  readonly alpn: Alpn | undefined
+}
+
+/**
+ * Why there is no TLS; the connection has been closed, after an alert where TLS has one to send. Of a client's the tag is
+ * the outcome; `reason` is for the log. A value, not an `Error`.
+ */
+export interface HandshakeError {
+  readonly _tag: "handshake_failed" | "handshake_timeout" | "reset"
+  readonly reason: string
+}
 
 /** A listener could not bind. `message` is for the operator. */
 export class ListenError extends Data.TaggedError("ListenError")<{ readonly message: string }> {}

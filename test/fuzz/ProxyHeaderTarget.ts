@@ -30,6 +30,7 @@ const readByteByByte = (bytes: Uint8Array): ProxyRead => {
 class Sender implements Connection {
   readonly peer = { ip: parseIpAddress("192.0.2.1")!, port: 40_000 }
   readonly local = { ip: parseIpAddress("192.0.2.2")!, port: 443 }
+  readonly bytesRead = 0
   readonly bytesWritten = 0
   readonly endWrite = Effect.void
   readonly #piece: number

@@ -16,6 +16,7 @@ import { peekCases } from "./suite/PeekCases.ts"
 import { relayCases } from "./suite/RelayCases.ts"
 import { relayEndCases } from "./suite/RelayEndCases.ts"
 import { relayResetCases } from "./suite/RelayResetCases.ts"
+import { streamCases } from "./suite/StreamCases.ts"
 import { writeCases } from "./suite/WriteCases.ts"
 
 export const networkSuite = (name: string, layer: Layer.Layer<Network>, options: SuiteOptions): void => {
@@ -38,7 +39,8 @@ const GROUPS = {
   "the end of a relay": relayEndCases,
   "a reset under a relay": relayResetCases,
   dialling: dialCases,
-  listening: listenCases
+  listening: listenCases,
+  "streams and TLS": streamCases
 }
 
 const CASE_MS = 20_000

@@ -26,7 +26,12 @@ export class StubNetwork extends Context.Service<
       const network = Network.of({
         now,
         listen: () => Effect.die("Nothing listens on this network."),
-        relay: () => Effect.die("This network carries nothing."),
+        relay: () => Effect.die(CARRIES_NOTHING),
+        terminate: () => Effect.die(CARRIES_NOTHING),
+        secure: () => Effect.die(CARRIES_NOTHING),
+        asDuplex: () => {
+          throw new Error(CARRIES_NOTHING)
+        },
         lookup: (name) =>
           Effect.suspend(() => {
             const answer = Deferred.makeUnsafe<ReadonlyArray<IpAddress>, LookupError>()
@@ -105,10 +110,13 @@ export class StubDial {
   }
 }
 
+const CARRIES_NOTHING = "This network carries nothing."
+
 /** A connection of which only the peer is of interest. */
 const silentConnection = (peer: SocketAddress): Connection => ({
   peer,
   local: peer,
+  bytesRead: 0,
   bytesWritten: 0,
   peek: () => Effect.never,
   consume: () => {},

@@ -7,6 +7,7 @@ import type { FakeNetwork } from "./FakeNetwork.ts"
 export class FakeConnection implements Connection {
   readonly peer: SocketAddress | undefined
   readonly local: SocketAddress
+  bytesRead = 0
   bytesWritten = 0
   /** What the proxy has written by itself, a chunk a write. */
   readonly written: Array<Uint8Array> = []
@@ -32,6 +33,7 @@ export class FakeConnection implements Connection {
 
   send(bytes: Uint8Array): void {
     this.unread = Buffer.concat([this.unread, bytes])
+    this.bytesRead += bytes.length
     this.#wake?.()
   }
 

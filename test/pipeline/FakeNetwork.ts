@@ -81,6 +81,11 @@ export class FakeNetwork {
       })
       return acquireScoped(answered, (backend) => backend.reset())
     },
+    terminate: () => Effect.die(NO_TLS),
+    secure: () => Effect.die(NO_TLS),
+    asDuplex: () => {
+      throw new Error(NO_TLS)
+    },
     relay: (client, backend, timeouts) => {
       if (!(client instanceof FakeConnection && backend instanceof FakeConnection)) return Effect.die("Not of ours.")
       client.onReset(undefined)
@@ -95,3 +100,5 @@ export class FakeNetwork {
     }
   })
 }
+
+const NO_TLS = "The fake network has no TLS and no streams."

@@ -4,7 +4,8 @@
  * The socket is read from the first peek, `onReset` or relay on, and then about `PEEK_BYTES_MAX` ahead at most; a reset
  * behind more than that shows only when the bytes before it are taken. One listener per event is attached for the whole
  * life; peeking and relaying only exchange what it calls, `#reader`. Bytes count as written a chunk at a time, so of a
- * chunk that a failure cut in two none do.
+ * chunk that a failure cut in two none do. A socket that is handed over, to TLS or as a stream, is read by others; only
+ * `reset`, the addresses and the counters, then the socket's own, are still the connection's.
  */
 import { Effect } from "effect"
 import type { Socket } from "node:net"
@@ -55,6 +56,7 @@ export class NodeConnection implements Connection {
   #timer: NodeJS.Timeout | undefined
   #resetListener: (() => void) | undefined
   #reader: Reader = this
+  #handedOver = false
 
   /** Of a socket that was dialled, `dialled` says whom, which spares asking the system, and what it reads into. */
   constructor(socket: Socket, now: () => number, dialled?: Dialled) {
@@ -64,10 +66,9 @@ export class NodeConnection implements Connection {
     this.peer = dialled?.peer ?? socketAddress(socket.remoteAddress, socket.remotePort)
     // First of all: a listener for data would start the reading.
     socket.pause()
-    const receive = (chunk: Buffer) => this.#reader.data(chunk)
-    if (dialled === undefined) socket.on("data", receive)
+    if (dialled === undefined) socket.on("data", this.#receive)
     else {
-      dialled.readBuffer.onChunk(receive)
+      dialled.readBuffer.onChunk(this.#receive)
       socket.on("close", () => dialled.readBuffer.release())
     }
     socket.on("end", () => this.#reader.end())
@@ -80,8 +81,12 @@ export class NodeConnection implements Connection {
     return (this.#local ??= socketAddress(this.socket.localAddress, this.socket.localPort))
   }
 
+  get bytesRead(): number {
+    return this.socket.bytesRead
+  }
+
   get bytesWritten(): number {
-    return this.#bytesWritten
+    return this.#handedOver ? this.socket.bytesWritten : this.#bytesWritten
   }
 
   peek(seen: number, deadline: number): Effect.Effect<Uint8Array, PeekError> {
@@ -171,6 +176,28 @@ export class NodeConnection implements Connection {
     return peeked
   }
 
+  /**
+   * Gives the socket away, paused, as a stream that begins with the first byte not consumed. Destroyed, where the other
+   * side's FIN has been seen: Node puts nothing back behind that.
+   */
+  handOver(): Socket {
+    this.#handedOver = true
+    this.socket.pause()
+    const peeked = this.read(HANDED_OVER)
+    const { socket } = this
+    if (this.#readBuffer === undefined) socket.off("data", this.#receive)
+    else {
+      // A socket that reads into a buffer of ours emits nothing of itself. What `push` answers is its back-pressure.
+      this.#readBuffer.onChunk((chunk) => {
+        this.keepChunk()
+        return socket.push(chunk)
+      })
+    }
+    if (this.#ended) socket.destroy()
+    else if (peeked.length > 0) socket.unshift(peeked)
+    return socket
+  }
+
   /** The chunk that the reader was given last is needed further on. */
   keepChunk(): void {
     this.#readBuffer?.keep()
@@ -235,6 +262,11 @@ export class NodeConnection implements Connection {
     return this.#length === this.#bytes.length ? this.#bytes : this.#bytes.subarray(0, this.#length)
   }
 
+  readonly #receive = (chunk: Buffer): boolean => {
+    this.#reader.data(chunk)
+    return true
+  }
+
   #wake(result: Effect.Effect<Uint8Array, PeekError>): void {
     const waiting = this.#waiter
     this.#waiter = undefined
@@ -288,6 +320,9 @@ const socketAddress = (text: string | undefined, port: number | undefined): Sock
   const ip = parseIpAddress(zone < 0 ? text : text.slice(0, zone))
   return ip === undefined ? undefined : { ip, port }
 }
+
+/** The reader of a socket that others read. */
+const HANDED_OVER: Reader = { data: () => {}, end: () => {}, reset: () => {}, drain: () => {}, finish: () => {} }
 
 const EMPTY = Buffer.alloc(0)
 const FAIL_RESET = Effect.fail(ConnectionReset)

@@ -17,6 +17,7 @@ import { formatSocketAddress, type SocketAddress } from "../SocketAddress.ts"
 import { NodeConnection } from "./NodeConnection.ts"
 import { ReadBuffer } from "./ReadBuffer.ts"
 import { relay } from "./NodeRelay.ts"
+import { secure, terminate } from "./NodeTls.ts"
 
 export const layer: Layer.Layer<Network> = Layer.sync(Network, () =>
   Network.of({
@@ -27,9 +28,17 @@ export const layer: Layer.Layer<Network> = Layer.sync(Network, () =>
     relay: (client, backend, timeouts) =>
       client instanceof NodeConnection && backend instanceof NodeConnection
         ? relay(client, backend, timeouts, now)
-        : Effect.die("A connection of another network was given to the relay of Node's sockets.")
+        : Effect.die(NOT_OURS),
+    terminate: (client, tls) => (client instanceof NodeConnection ? terminate(client, tls, now) : Effect.die(NOT_OURS)),
+    secure: (backend, tls) => (backend instanceof NodeConnection ? secure(backend, tls, now) : Effect.die(NOT_OURS)),
+    asDuplex: (connection) => {
+      if (!(connection instanceof NodeConnection)) throw new Error(NOT_OURS)
+      return connection.handOver()
+    }
   })
 )
+
+const NOT_OURS = "A connection of another network was given to Node's sockets."
 
 const now = (): number => performance.now()
 

@@ -19,18 +19,17 @@ export class ReadBuffer {
     buffer: () => this.#next(),
     callback: (length, bytes) => {
       this.#length = length
-      this.#receive(Buffer.from(bytes.buffer, bytes.byteOffset, length))
-      return true
+      return this.#receive(Buffer.from(bytes.buffer, bytes.byteOffset, length))
     }
   }
   #buffer: Buffer = spare.pop() ?? Buffer.allocUnsafeSlow(SMALL_BYTES)
-  #receive: (chunk: Buffer) => void = () => {}
+  #receive: (chunk: Buffer) => boolean = () => true
   /** Of the last read. */
   #length = 0
   #kept = false
 
-  /** Who gets the chunks, each valid until the call returns unless it is kept. */
-  onChunk(receive: (chunk: Buffer) => void): void {
+  /** Who gets the chunks, each valid until the call returns unless it is kept; false stops the reading. */
+  onChunk(receive: (chunk: Buffer) => boolean): void {
     this.#receive = receive
   }
 

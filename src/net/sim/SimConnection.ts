@@ -25,10 +25,12 @@ export class SimConnection implements Connection, SocketUser {
   /** FIN is to follow the writes that wait. */
   #ending = false
   #bytesWritten = 0
+  /** Taken from the socket, and from here. */
+  #bytesTaken = 0
   #waiter: Waiter | undefined
   #resetListener: (() => void) | undefined
-  /** The relay that has taken over. */
-  #relay: SocketUser | undefined
+  /** The relay or the stream that has taken over. */
+  #user: SocketUser | undefined
 
   constructor(socket: SimSocket, timeline: Timeline) {
     this.socket = socket
@@ -39,6 +41,10 @@ export class SimConnection implements Connection, SocketUser {
 
   get local(): SocketAddress | undefined {
     return this.failed ? undefined : this.socket.local
+  }
+
+  get bytesRead(): number {
+    return this.#bytesTaken + this.socket.unread
   }
 
   get bytesWritten(): number {
@@ -66,27 +72,40 @@ export class SimConnection implements Connection, SocketUser {
 
   write(bytes: Uint8Array): Effect.Effect<void, ConnectionReset> {
     return Effect.callback<void, ConnectionReset>((resume) => {
-      if (this.#ending || this.socket.state !== "open") return resume(FAIL_RESET)
-      const write: PendingWrite = { bytes, accepted: 0, resume }
-      this.#writes.push(write)
-      this.#flush()
-      return Effect.sync(() => {
-        const index = this.#writes.indexOf(write)
-        if (index >= 0) this.#writes.splice(index, 1)
-        this.#flush()
-      })
+      const takeBack = this.send(bytes, (accepted) => resume(accepted ? Effect.void : FAIL_RESET))
+      return Effect.sync(takeBack)
     })
   }
 
-  readonly endWrite: Effect.Effect<void> = Effect.sync(() => {
+  /** Sends `bytes` behind what waits already, and says when all is accepted, or none will be. Gives a way to stop that. */
+  send(bytes: Uint8Array, settle: PendingWrite["settle"]): () => void {
+    if (this.#ending || this.socket.state !== "open") {
+      settle(false)
+      return () => {}
+    }
+    const write: PendingWrite = { bytes, accepted: 0, settle }
+    this.#writes.push(write)
+    this.#flush()
+    return () => {
+      const index = this.#writes.indexOf(write)
+      if (index >= 0) this.#writes.splice(index, 1)
+      this.#flush()
+    }
+  }
+
+  readonly endWrite: Effect.Effect<void> = Effect.sync(() => this.finish())
+
+  /** FIN, behind all that was sent. */
+  finish(): void {
     this.#ending = true
     this.#flush()
-  })
+  }
 
   reset(): void {
     this.#resetListener = undefined
     this.socket.reset()
     this.#giveUp()
+    this.#user?.released?.()
   }
 
   onReset(listener: (() => void) | undefined): void {
@@ -109,16 +128,22 @@ export class SimConnection implements Connection, SocketUser {
     return this.#peeked.length + this.socket.unread
   }
 
-  /** Calls `relay` from now on in the place of who peeks, who is told that the connection is gone. */
-  handTo(relay: SocketUser): void {
-    this.#relay = relay
+  /** Calls `user` from now on in the place of who peeks, who is told that the connection is gone. */
+  handTo(user: SocketUser): void {
+    this.#user = user
     this.#resetListener = undefined
     this.#wake(FAIL_RESET)
   }
 
   /** Nobody reads it any more. */
   takeBack(): void {
-    this.#relay = undefined
+    this.#user = undefined
+  }
+
+  /** Everything that has come and is not consumed. */
+  take(): Uint8Array {
+    const peeked = this.#peeked.take(this.#peeked.length)
+    return peeked.length > 0 ? peeked : this.#takeFromSocket()
   }
 
   /** Passes on to `target` what that has room for; says whether it was anything. */
@@ -133,6 +158,7 @@ export class SimConnection implements Connection, SocketUser {
       const count = target.#offer(this.socket.view())
       if (count === 0) break
       this.socket.take(count)
+      this.#bytesTaken += count
     }
     return this.unread < before
   }
@@ -140,22 +166,22 @@ export class SimConnection implements Connection, SocketUser {
   // What the socket calls.
 
   received(): void {
-    if (this.#relay !== undefined) return this.#relay.received()
+    if (this.#user !== undefined) return this.#user.received()
     const result = this.#waiter && this.#look(this.#waiter.seen)
     if (result !== undefined) this.#wake(result)
   }
 
   acknowledged(): void {
     this.#flush()
-    this.#relay?.acknowledged()
+    this.#user?.acknowledged()
   }
 
   lost(): void {
-    const relay = this.#relay
+    const user = this.#user
     const shown = this.#waiter && this.#look(this.#waiter.seen)
     this.#giveUp(shown)
     this.#notifyReset()
-    relay?.lost()
+    user?.lost()
   }
 
   /** What a peek is to be told now; undefined when it has to wait. */
@@ -163,7 +189,7 @@ export class SimConnection implements Connection, SocketUser {
     if (this.socket.state === "reset") return FAIL_RESET
     const { length } = this.#peeked
     if (this.socket.unread > 0 && (length <= seen || length < PEEK_BYTES_MAX)) {
-      this.#peeked.append(this.socket.take(this.socket.unread))
+      this.#peeked.append(this.#takeFromSocket())
     }
     if (this.#peeked.length > seen) return Effect.succeed(this.#peeked.view())
     if (this.socket.ended) return Effect.fail(PeerEnded)
@@ -175,6 +201,12 @@ export class SimConnection implements Connection, SocketUser {
     this.#waiter = undefined
     this.#timeline.cancel(waiter?.timer)
     waiter?.resume(result)
+  }
+
+  #takeFromSocket(): Uint8Array {
+    const taken = this.socket.take(this.socket.unread)
+    this.#bytesTaken += taken.length
+    return taken
   }
 
   #offer(bytes: Uint8Array): number {
@@ -194,7 +226,7 @@ export class SimConnection implements Connection, SocketUser {
       if (write.accepted < write.bytes.length && count === 0) return
       if (write.accepted < write.bytes.length) continue
       this.#writes.shift()
-      write.resume(Effect.void)
+      write.settle(true)
     }
     if (this.#ending) this.socket.finish()
   }
@@ -203,7 +235,7 @@ export class SimConnection implements Connection, SocketUser {
   #giveUp(shown: Effect.Effect<Uint8Array, PeekError> = FAIL_RESET): void {
     const writes = this.#writes.splice(0)
     this.#wake(shown)
-    for (const write of writes) write.resume(FAIL_RESET)
+    for (const write of writes) write.settle(false)
   }
 
   #notifyReset(): void {
@@ -222,7 +254,7 @@ interface Waiter {
 interface PendingWrite {
   readonly bytes: Uint8Array
   accepted: number
-  readonly resume: (result: Effect.Effect<void, ConnectionReset>) => void
+  readonly settle: (accepted: boolean) => void
 }
 
 const FAIL_RESET = Effect.fail(ConnectionReset)

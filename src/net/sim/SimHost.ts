@@ -6,25 +6,32 @@
  */
 import { Effect, Option } from "effect"
 import type { Context, Scope } from "effect"
+import type { Duplex } from "node:stream"
 import { formatListenAddress, type ListenAddress } from "../../snapshot/Endpoint.ts"
 import type { Hostname } from "../../snapshot/Hostname.ts"
 import type { Connection } from "../Connection.ts"
 import { parseIpAddress, type IpAddress } from "../IpAddress.ts"
 import {
   ListenError,
+  type ClientTls,
   type DialError,
+  type HandshakeError,
   type LookupError,
   type Network,
   type RelayEnd,
-  type RelayTimeouts
+  type RelayTimeouts,
+  type ServerTls,
+  type TlsStream
 } from "../Network.ts"
 import { acquireScoped } from "../Scoped.ts"
 import { formatSocketAddress, type SocketAddress } from "../SocketAddress.ts"
 import type { Fabric } from "./Fabric.ts"
 import { drawInteger, type Link, type Range } from "./Link.ts"
+import { secure, terminate } from "./NullTls.ts"
 import { SimConnection } from "./SimConnection.ts"
 import { SimDial } from "./SimDial.ts"
 import { SimListener } from "./SimListener.ts"
+import { SimDuplex } from "./SimDuplex.ts"
 import { lookUp } from "./SimNames.ts"
 import { relay } from "./SimRelay.ts"
 
@@ -85,7 +92,20 @@ export class SimHost implements Context.Service.Shape<typeof Network> {
   relay(client: Connection, backend: Connection, timeouts: RelayTimeouts): Effect.Effect<RelayEnd> {
     return client instanceof SimConnection && backend instanceof SimConnection
       ? relay(client, backend, timeouts, this.#fabric.timeline)
-      : Effect.die("A connection of another network was given to the relay of a simulated one.")
+      : Effect.die(NOT_OURS)
+  }
+
+  terminate(client: Connection, { alpn, deadline }: ServerTls): Effect.Effect<TlsStream, HandshakeError, Scope.Scope> {
+    return client instanceof SimConnection ? terminate(client, { alpn, deadline }) : Effect.die(NOT_OURS)
+  }
+
+  secure(backend: Connection, tls: ClientTls): Effect.Effect<TlsStream, HandshakeError, Scope.Scope> {
+    return backend instanceof SimConnection ? secure(backend, tls) : Effect.die(NOT_OURS)
+  }
+
+  asDuplex(connection: Connection): Duplex {
+    if (!(connection instanceof SimConnection)) throw new Error(NOT_OURS)
+    return new SimDuplex(connection)
   }
 
   /** Like `dial`, from any address and over a link of its own. Without a port in `from` the host picks one. */
@@ -180,6 +200,8 @@ export class SimHost implements Context.Service.Shape<typeof Network> {
     })
   }
 }
+
+const NOT_OURS = "A connection of another network was given to a simulated one."
 
 const failDial = (_tag: DialError["_tag"], reason: string): Effect.Effect<never, DialError> =>
   Effect.fail({ _tag, reason })

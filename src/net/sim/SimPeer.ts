@@ -5,9 +5,14 @@
  * slow. Its scope, that of `connect` or of `accept`, resets it.
  */
 import { Effect } from "effect"
+import type { Scope } from "effect"
+import type { Duplex } from "node:stream"
 import { PeerEnded, type ConnectionReset } from "../Connection.ts"
 import type { SocketAddress } from "../SocketAddress.ts"
+import type { HandshakeError, TlsStream } from "../Network.ts"
+import { secure, terminate, type NullClientTls, type NullServerTls } from "./NullTls.ts"
 import type { SimConnection } from "./SimConnection.ts"
+import { SimDuplex } from "./SimDuplex.ts"
 
 /** How receiving ended: `FIN` and `RST` are the other side's, `reset` is our own. */
 export type ReceiveEnd = "FIN" | "RST" | "reset"
@@ -39,6 +44,21 @@ export class SimPeer {
   /** Completes when all of it is accepted; waits while the other side is slow. */
   write(bytes: Uint8Array): Effect.Effect<void, ConnectionReset> {
     return this.connection.write(bytes)
+  }
+
+  /** Begins null TLS as a client, and gives the stream above it; see NullTls.ts. */
+  secure(tls: NullClientTls): Effect.Effect<TlsStream, HandshakeError, Scope.Scope> {
+    return secure(this.connection, tls)
+  }
+
+  /** Serves null TLS as a backend that has a certificate for `names`. */
+  terminate(tls: NullServerTls): Effect.Effect<TlsStream, HandshakeError, Scope.Scope> {
+    return terminate(this.connection, tls)
+  }
+
+  /** The plain connection as a stream of Node's, which reads ahead as those do. */
+  asDuplex(): Duplex {
+    return new SimDuplex(this.connection)
   }
 
   /** RST. What is on its way already arrives before it. */

@@ -19,6 +19,8 @@ export interface SocketUser {
   acknowledged(): void
   /** RST has come. */
   lost(): void
+  /** Its owner has reset it; within that call. */
+  released?(): void
 }
 
 /** `finished`: both ways, in peace; `failed`: by the other side's RST; `reset`: by ours. */
