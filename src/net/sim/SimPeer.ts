@@ -4,7 +4,7 @@
  * It reads only when it is asked to: a peer that nobody reads from is stalled, one that is read from in small pieces is
  * slow. Its scope, that of `connect` or of `accept`, resets it.
  */
-import { Effect } from "effect"
+import { Deferred, Effect } from "effect"
 import type { Scope } from "effect"
 import type { Duplex } from "node:stream"
 import { PeerEnded, type ConnectionReset } from "../Connection.ts"
@@ -27,6 +27,7 @@ export class SimPeer {
   readonly connection: SimConnection
   /** FIN, behind all writes so far. */
   readonly finish: Effect.Effect<void>
+  readonly #ownReset = Deferred.makeUnsafe<void>()
 
   constructor(connection: SimConnection) {
     this.connection = connection
@@ -64,6 +65,7 @@ export class SimPeer {
   /** RST. What is on its way already arrives before it. */
   reset(): void {
     this.connection.reset()
+    Deferred.doneUnsafe(this.#ownReset, Effect.void)
   }
 
   /** Exactly so many bytes; fewer where the end is nearer. */
@@ -93,6 +95,11 @@ export class SimPeer {
     this.connection.onReset(() => resume(Effect.void))
     return Effect.sync(() => this.connection.onReset(undefined))
   })
+
+  /** Either side's reset. */
+  readonly resetByAny: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.raceFirst(this.resetByPeer, Deferred.await(this.#ownReset))
+  )
 
   readonly #readUpTo = Effect.fnUntraced({ self: this }, function* (length: number): Effect.fn.Return<{
     readonly bytes: Uint8Array

@@ -1,0 +1,60 @@
+/** Everything about a simulation that is decided before it begins, from its seed. Plain values. */
+import type { Link } from "../../net/sim/Link.ts"
+import type { Settings } from "../../pipeline/Settings.ts"
+import { Draw } from "../Draw.ts"
+import { drawAdmin, type AdminPlan } from "./AdminPlan.ts"
+import { drawClient, type ClientPlan } from "./ClientPlan.ts"
+import { drawFaults, type FaultPlan } from "./FaultPlan.ts"
+import { drawSite, type Site } from "./Site.ts"
+
+export interface Plan {
+  readonly seed: number
+  /** Fibers run in an order that the seed draws. */
+  readonly shuffled: boolean
+  readonly link: Partial<Link>
+  readonly settings: Settings["Service"]
+  readonly rateLimit: { readonly limit: number; readonly windowMs: number }
+  /** The edge's descriptor budget. */
+  readonly socketsMax: number
+  readonly site: Site
+  readonly clients: ReadonlyArray<ClientPlan>
+  readonly admin: ReadonlyArray<AdminPlan>
+  readonly faults: FaultPlan
+  /** When the edge is told to stop. */
+  readonly shutdownAtMs: number
+  readonly shutdownTimeoutMs: number
+}
+
+export const drawPlan = (seed: number): Plan => {
+  const draw = new Draw(`plan ${seed}`)
+  const spanMs = draw.integer(500, 3000)
+  const site = drawSite(draw)
+  const settings: Settings["Service"] = {
+    helloTimeoutMs: draw.integer(200, 600),
+    helloBytesMax: 4096,
+    connectTimeoutMs: draw.integer(150, 400),
+    idleTimeoutMs: draw.integer(700, 1500),
+    halfCloseTimeoutMs: draw.integer(300, 600)
+  }
+  return {
+    seed,
+    shuffled: draw.chance(50),
+    link: {
+      latencyMs: { min: 0, max: draw.integer(0, 8) },
+      segmentBytes: { min: draw.pick([1, 20, 200]), max: draw.integer(200, 1500) },
+      sendBytesMax: draw.integer(4096, 32_768),
+      receiveBytesMax: draw.integer(4096, 32_768)
+    },
+    settings,
+    rateLimit: draw.chance(60)
+      ? { limit: draw.integer(1, 4), windowMs: draw.integer(200, 1500) }
+      : { limit: 0, windowMs: 1000 },
+    socketsMax: draw.chance(30) ? draw.integer(8, 20) : 1000,
+    site,
+    clients: draw.times(draw.integer(55, 80), (i) => drawClient(draw, i, spanMs, settings.helloBytesMax)),
+    admin: draw.times(draw.integer(22, 40), (i) => drawAdmin(draw, i, spanMs, site.backends)),
+    faults: drawFaults(draw, spanMs),
+    shutdownAtMs: draw.chance(50) ? draw.integer(spanMs / 2, spanMs) : spanMs + draw.integer(0, 3000),
+    shutdownTimeoutMs: draw.integer(50, 1500)
+  }
+}
