@@ -12,7 +12,7 @@ export interface Plan {
   /** Fibers run in an order that the seed draws. */
   readonly shuffled: boolean
   readonly link: Partial<Link>
-  readonly settings: Settings["Service"]
+  readonly settings: SimSettings
   readonly rateLimit: { readonly limit: number; readonly windowMs: number }
   /** The edge's descriptor budget. */
   readonly socketsMax: number
@@ -25,11 +25,17 @@ export interface Plan {
   readonly shutdownTimeoutMs: number
 }
 
+/** Those of L4. */
+export type SimSettings = Pick<
+  Settings["Service"],
+  "helloTimeoutMs" | "helloBytesMax" | "connectTimeoutMs" | "idleTimeoutMs" | "halfCloseTimeoutMs"
+>
+
 export const drawPlan = (seed: number): Plan => {
   const draw = new Draw(`plan ${seed}`)
   const spanMs = draw.integer(500, 3000)
   const site = drawSite(draw)
-  const settings: Settings["Service"] = {
+  const settings: SimSettings = {
     helloTimeoutMs: draw.integer(200, 600),
     helloBytesMax: 4096,
     connectTimeoutMs: draw.integer(150, 400),
