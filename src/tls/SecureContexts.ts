@@ -4,13 +4,17 @@
  *
  * Pure of sockets and files; who has a PEM makes a context of it once and uses that for every connection.
  */
+import type { Buffer } from "node:buffer"
 import { createSecureContext, getCACertificates, type SecureContext } from "node:tls"
 
 export type { SecureContext }
 
-/** For clients. Throws what OpenSSL says of a certificate and a key that it does not take. */
-export const serverContext = (certificate: string, key: string): SecureContext =>
-  createSecureContext({ ...VERSIONS, cert: certificate, key })
+/**
+ * For clients. Throws what OpenSSL says of a certificate and a key that it does not take. `ticketKeys`: 48 bytes that
+ * sessions are sealed with, for contexts that go on with the sessions of others; left out, it has its own.
+ */
+export const serverContext = (certificate: string, key: string, ticketKeys?: Buffer): SecureContext =>
+  createSecureContext({ ...VERSIONS, cert: certificate, key, ...(ticketKeys === undefined ? {} : { ticketKeys }) })
 
 /** For backends whose chain ends at a certificate of `roots`, or at one of `defaultRoots`. */
 export const clientContext = (roots: string | ReadonlyArray<string>): SecureContext =>
