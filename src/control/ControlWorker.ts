@@ -17,6 +17,9 @@ import { FollowerRpcs } from "./FollowerRpcs.ts"
 import * as PortProtocol from "./PortProtocol.ts"
 import * as RemoteFollower from "./RemoteFollower.ts"
 import * as StoredState from "./StoredState.ts"
+import { giveWay } from "./ThreadPriority.ts"
+
+giveWay()
 
 /** Written by ControlThread.ts. */
 const { config, file, follower, log, version } = workerData as ControlData
