@@ -40,17 +40,18 @@ export class Firewall {
   /** With `rules`, each canonical; the same object when all are there already. */
   add(rules: Iterable<FirewallRule>): Firewall {
     const { cidrs, countries, ips } = byType(rules)
-    return this.#with(this.#ips.add(ips), this.#cidrs.add(cidrs), new Set([...this.#countries, ...countries]))
+    return this.with(this.#ips.add(ips), this.#cidrs.add(cidrs), new Set([...this.#countries, ...countries]))
   }
 
   /** Without `rules`; the same object when none is there. */
   remove(rules: Iterable<FirewallRule>): Firewall {
     const { cidrs, countries, ips } = byType(rules)
     const left = [...this.#countries].filter((country) => !countries.has(country))
-    return this.#with(this.#ips.remove(ips), this.#cidrs.remove(cidrs), new Set(left))
+    return this.with(this.#ips.remove(ips), this.#cidrs.remove(cidrs), new Set(left))
   }
 
-  #with(ips: PrefixTrie, cidrs: PrefixTrie, countries: ReadonlySet<string>): Firewall {
+  /** Not `#with`: tsc 6.0.3 then names the class by an alias that is not there yet when `empty` is made. */
+  private with(ips: PrefixTrie, cidrs: PrefixTrie, countries: ReadonlySet<string>): Firewall {
     const isSame = ips === this.#ips && cidrs === this.#cidrs && countries.size === this.#countries.size
     return isSame ? this : new Firewall(ips, cidrs, countries)
   }

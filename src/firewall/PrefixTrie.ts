@@ -38,13 +38,13 @@ export class PrefixTrie {
   /** With all of `networks`; the same object when it holds them already. */
   add(networks: Iterable<Cidr>): PrefixTrie {
     const { ipv4, ipv6 } = byFamily(networks)
-    return this.#with(this.#ipv4.add(ipv4), this.#ipv6.add(ipv6))
+    return this.with(this.#ipv4.add(ipv4), this.#ipv6.add(ipv6))
   }
 
   /** Without any of `networks`; the same object when it holds none. */
   remove(networks: Iterable<Cidr>): PrefixTrie {
     const { ipv4, ipv6 } = byFamily(networks)
-    return this.#with(this.#ipv4.remove(ipv4), this.#ipv6.remove(ipv6))
+    return this.with(this.#ipv4.remove(ipv4), this.#ipv6.remove(ipv6))
   }
 
   /** IPv4 before IPv6, then by address, a wider network before those inside it: no order of adding shows. */
@@ -57,7 +57,8 @@ export class PrefixTrie {
     return family === 4 ? this.#ipv4 : this.#ipv6
   }
 
-  #with(ipv4: PrefixTree, ipv6: PrefixTree): PrefixTrie {
+  /** Not `#with`: tsc 6.0.3 then names the class by an alias that is not there yet when `empty` is made. */
+  private with(ipv4: PrefixTree, ipv6: PrefixTree): PrefixTrie {
     return ipv4 === this.#ipv4 && ipv6 === this.#ipv6 ? this : new PrefixTrie(ipv4, ipv6)
   }
 }
