@@ -5,9 +5,9 @@ import { openFilesMax } from "../net/node/OpenFiles.ts"
 /**
  * Descriptors kept for everything but listeners, clients and backends, which has to go on at full load: 25 that Node
  * itself has open, 5 for each of two threads, 5 for the database and its copies, 65 for the admin socket and as many
- * callers as it takes, and the rest for logs, a metrics endpoint and files being read.
+ * callers as it takes, 33 for the metrics' and as many, and the rest for logs and files being read.
  */
-const RESERVED_DESCRIPTORS = 128
+const RESERVED_DESCRIPTORS = 160
 
 export const socketsMax = (): number => openFilesMax() - RESERVED_DESCRIPTORS
 

@@ -1,11 +1,14 @@
 /** `mc-proxy server`: the configuration, the layers it asks for, and the program on them. */
 import { Effect, Layer, Queue } from "effect"
 import { loadConfig, type Config } from "../config/Config.ts"
+import { ConfigError } from "../config/ConfigError.ts"
 import { unservedSections } from "../config/Unserved.ts"
 import * as ControlThread from "../control/ControlThread.ts"
 import { Drain } from "../control/Drain.ts"
 import { GeoIp } from "../firewall/GeoIp.ts"
 import { RateLimiter } from "../firewall/RateLimiter.ts"
+import { Metrics } from "../metrics/Metrics.ts"
+import * as MetricsServer from "../metrics/MetricsServer.ts"
 import { DescriptorBudget } from "../net/DescriptorBudget.ts"
 import { Dialer } from "../net/Dialer.ts"
 import * as NodeNetwork from "../net/node/NodeNetwork.ts"
@@ -40,11 +43,22 @@ export const serve = Effect.fn("serve")(function* <E, R>(
   const { shutdownTimeoutMs } = config.proxy
   const running = Effect.gen(function* () {
     for (const warning of [...config.warnings, ...unservedSections(config)]) yield* Effect.logWarning(warning)
+    // Ahead of everything, so that who cannot have its address has not served anyone.
+    yield* serveMetrics(file, config)
     const signals = yield* Signals
     const control = yield* ControlThread.start({ file, config, version }, Queue.take(signals.stop))
     yield* Server.run({ shutdownTimeoutMs, onReady, controlEnded: control.ended })
   }).pipe(Effect.scoped)
   yield* Effect.provide(running, Layer.provideMerge(layerProxy(config), layerLog(config)))
+})
+
+const serveMetrics = Effect.fnUntraced(function* (file: string, { metrics }: Config) {
+  if (metrics === undefined) return
+  const services = yield* Layer.build(Metrics.layer(version))
+  yield* MetricsServer.serve(metrics).pipe(
+    Effect.provideContext(services),
+    Effect.mapError(({ message }) => new ConfigError({ file, problems: [{ path: "metrics.addr", message }] }))
+  )
 })
 
 const layerLog = ({ log }: Config) => Log.layer(log).pipe(Layer.provideMerge(LogSink.layer(log.format)))

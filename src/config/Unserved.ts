@@ -30,6 +30,6 @@ export const L7_UNSERVED = "L7 is not served by this version yet; its connection
 
 /** Sections without effect: warnings. */
 export const unservedSections = (config: Config): ReadonlyArray<string> =>
-  (["metrics", "tracing"] as const)
+  (["tracing"] as const)
     .filter((section) => config[section] !== undefined)
     .map((section) => `${section}: not served by this version yet; the section has no effect`)

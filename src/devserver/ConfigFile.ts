@@ -3,7 +3,7 @@
  *
  * The file is the user's from then on; nothing writes it again.
  */
-import { DEMOS, LISTENER, type Demo } from "./Demo.ts"
+import { DEMOS, LISTENER, METRICS, type Demo } from "./Demo.ts"
 
 /** The devserver's folder, where none is asked for. */
 export const DEFAULT_FOLDER = "srv/mc-proxy"
@@ -52,6 +52,11 @@ max_hello_bytes = 65536         # of a ClientHello, record headers included
 level = "info"                  # "debug", "info", "warn" or "error"
 format = "text"                 # or "json": one object a line
 access = true                   # one line a connection, when it ends
+
+[metrics]                       # left out: no endpoint
+addr = "${METRICS}"         # "ip:port", ":port" for all addresses; for operators alone, it asks for no password
+path = "/metrics"               # for Prometheus; /healthz says whether the proxy accepts
+dashboard = true                # the live page at /
 `
 
 const route = (demo: Demo): string => `  [[listeners.routes]]

@@ -17,6 +17,9 @@ export interface Demo {
 /** Where the first config listens. */
 export const LISTENER = "127.0.0.1:8443"
 
+/** Where the first config tells how the proxy is. */
+export const METRICS = "127.0.0.1:9090"
+
 const hostname = (name: string): Hostname => Result.getOrThrow(parseHostname(name))
 
 export const HELLO: Demo = { name: "hello", hostname: hostname("hello.example.test"), backend: "127.0.0.1:18443" }

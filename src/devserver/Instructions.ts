@@ -7,7 +7,7 @@ import { Result } from "effect"
 import type { Config } from "../config/Config.ts"
 import type { Environment } from "../config/Environment.ts"
 import type { SocketAddress } from "../net/SocketAddress.ts"
-import { parseListenAddress } from "../snapshot/Endpoint.ts"
+import { parseListenAddress, type ListenAddress } from "../snapshot/Endpoint.ts"
 import type { Hostname } from "../snapshot/Hostname.ts"
 import type { Listener } from "../snapshot/Snapshot.ts"
 import { UNROUTED } from "./Demo.ts"
@@ -15,7 +15,7 @@ import { demoPlaceOf, type Prepared } from "./Devserver.ts"
 
 export interface Running {
   readonly prepared: Prepared
-  readonly config: Pick<Config, "grpc" | "listeners">
+  readonly config: Pick<Config, "grpc" | "listeners" | "metrics">
   /** Where a listener is bound, by its `addr`; those that are missing are where the config says. */
   readonly bound: ReadonlyMap<string, SocketAddress>
   /** As `process.env` has it: curl may be told there to go through another proxy. */
@@ -36,6 +36,7 @@ export const instructions = (running: Running): string => {
     ...(first === undefined ? NOTHING_TO_TRY : tries(running, demos, first)),
     "",
     ...(config.grpc === undefined ? [] : manage(config.grpc.addr)),
+    ...(config.metrics === undefined ? [] : observe(running, config.metrics)),
     `Config: ${prepared.configFile} (edit it, then start again)`,
     `Routes: ${IMPORT} ${shellWord(prepared.configFile)} (applies what you have edited of them, while it runs or not)`,
     "Stop:   Ctrl-C",
@@ -72,6 +73,16 @@ const manage = (socket: string): ReadonlyArray<string> => [
   ""
 ]
 
+const observe = ({ environment }: Running, { addr, path }: Metrics): ReadonlyArray<string> => {
+  const { host, port } = reach(Result.getOrThrow(parseListenAddress(addr)))
+  const origin = `http://${host}:${port}`
+  const curl = ["curl", ...(PLAIN_PROXY_VARIABLES.some((name) => environment[name]) ? ["--noproxy", "*"] : [])]
+  const lines = [`${origin}/healthz`, `${origin}${path}`].map((url) => [...curl, url].map(shellWord).join(" "))
+  return ["See how it is:", "", ...lines.map((line) => `  ${line}`), ""]
+}
+
+type Metrics = NonNullable<Config["metrics"]>
+
 /** As it works in a checkout. */
 const CTL = "npx mcproxyctl --socket"
 const STATUS_URL = "http://localhost/mc_proxy.v1.ProxyAdminService/GetStatus"
@@ -103,7 +114,8 @@ const curl = (
   path: string,
   ...more: ReadonlyArray<string>
 ): string => {
-  const { host, port } = reach(listener, running.bound)
+  const bound = running.bound.get(listener.addr) ?? Result.getOrThrow(parseListenAddress(listener.addr))
+  const { host, port } = reach(bound)
   const throughProxy = PROXY_VARIABLES.some((name) => running.environment[name])
   const words = [
     "curl",
@@ -119,20 +131,25 @@ const curl = (
   return `  ${words.map(shellWord).join(" ")}`
 }
 
-/** Where curl reaches a listener from this machine; for all addresses, its own. */
-const reach = (
-  { addr }: Listener,
-  bound: ReadonlyMap<string, SocketAddress>
-): { readonly host: string; readonly port: number } => {
-  const { ip, port } = bound.get(addr) ?? Result.getOrThrow(parseListenAddress(addr))
+/** Where curl reaches what listens there from this machine; for all addresses, its own. */
+const reach = ({ ip, port }: ListenAddress): Place => {
   if (ip === undefined || ip.text === "0.0.0.0") return { host: "127.0.0.1", port }
   if (ip.text === "::") return { host: "[::1]", port }
   return { host: ip.family === 4 ? ip.text : `[${ip.text}]`, port }
+}
+
+interface Place {
+  /** As a URL has it. */
+  readonly host: string
+  readonly port: number
 }
 
 /** As it is where no shell finds anything special in it, else in quotes. */
 const shellWord = (word: string): string =>
   /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
 
-/** What curl takes a proxy from for https (curl(1), "ENVIRONMENT"). */
+/** What curl takes a proxy from for http; in capitals it would be what a CGI client sends (curl(1), "ENVIRONMENT"). */
+const PLAIN_PROXY_VARIABLES: ReadonlyArray<string> = ["http_proxy", "all_proxy", "ALL_PROXY"]
+
+/** And for https. */
 const PROXY_VARIABLES: ReadonlyArray<string> = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]

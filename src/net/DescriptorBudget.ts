@@ -11,6 +11,8 @@ export class DescriptorBudget extends Context.Service<
   {
     /** The most sockets of listeners, clients and backends together. */
     readonly socketsMax: number
+    /** Those that are open. */
+    readonly open: number
     /** A place for a client that has just been accepted; `undefined` when the budget is used up. */
     take(): ClientPlace | undefined
     /** A place for a socket that dials no backend, such as a listener's; `undefined` when the budget is used up. */
@@ -54,6 +56,10 @@ class Budget {
   constructor(socketsMax: number) {
     this.socketsMax = socketsMax
     this.#keptMax = keptForBackends(socketsMax)
+  }
+
+  get open(): number {
+    return this.#open
   }
 
   take(): ClientPlace | undefined {

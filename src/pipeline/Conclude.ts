@@ -23,11 +23,8 @@ export const conclude = Effect.fnUntraced(function* (live: LiveConnection, count
   // RST, unless both ways have finished: then the socket is closed and this does nothing.
   live.socket.reset()
   const outcome = live.settle(ending.outcome)
-  const fromClient = live.bytesFromClient
-  const fromBackend = live.bytesFromBackend
   counters.closed[outcome]++
-  counters.bytesFromClient += fromClient
-  counters.bytesFromBackend += fromBackend
+  live.countBytes()
 
   const access = yield* AccessLog
   if (access.enabled) {
@@ -45,8 +42,8 @@ export const conclude = Effect.fnUntraced(function* (live: LiveConnection, count
       mode: route?.route.mode ?? "",
       outcome,
       rule: ending.rule === undefined ? "" : `${ending.rule.type} ${ending.rule.value}`,
-      fromClient,
-      fromBackend,
+      fromClient: live.bytesFromClient,
+      fromBackend: live.bytesFromBackend,
       durationMs: (yield* Network).now() - live.acceptedAt,
       dialMs: live.dialMs
     })

@@ -6,6 +6,7 @@
  */
 import type { Fiber } from "effect"
 import type { Connection } from "../net/Connection.ts"
+import type { ListenerCounters } from "../observe/Counters.ts"
 import type { Outcome } from "./Outcome.ts"
 import type { Routed } from "./Route.ts"
 
@@ -25,6 +26,10 @@ export class LiveConnection {
   dialMs: number | undefined
   /** Bytes of the PROXY header sent to the backend; they are ours, not the client's. */
   proxyHeaderBytes = 0
+  #counters: ListenerCounters | undefined
+  /** What of its bytes is in the listener's totals. */
+  #countedFromClient = 0
+  #countedFromBackend = 0
   #outcome: Outcome | undefined
   #retired = false
   #onRetire: (() => void) | undefined
@@ -39,8 +44,9 @@ export class LiveConnection {
   }
 
   /** The fiber that runs the pipeline takes the connection on; where it has been ended already, it ends. */
-  runBy(fiber: Fiber.Fiber<unknown, unknown>): void {
+  runBy(fiber: Fiber.Fiber<unknown, unknown>, counters: ListenerCounters): void {
     this.#fiber = fiber
+    this.#counters = counters
     if (this.#outcome !== undefined) fiber.interruptUnsafe()
   }
 
@@ -69,6 +75,17 @@ export class LiveConnection {
   /** Calls `listener` when the connection is to retire. */
   onRetire(listener: () => void): void {
     this.#onRetire = listener
+  }
+
+  /** Adds to the listener's totals what has been transferred since they were last brought up to date. */
+  countBytes(): void {
+    if (this.#counters === undefined) return
+    const fromClient = this.bytesFromClient
+    const fromBackend = this.bytesFromBackend
+    this.#counters.bytesFromClient += fromClient - this.#countedFromClient
+    this.#counters.bytesFromBackend += fromBackend - this.#countedFromBackend
+    this.#countedFromClient = fromClient
+    this.#countedFromBackend = fromBackend
   }
 
   /** What the backend's kernel has accepted of the client's bytes, the hello included. */

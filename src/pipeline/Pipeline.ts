@@ -41,7 +41,7 @@ export const serve = (
 /** What is outside of `onExit` cannot be interrupted: until then nobody knows the fiber. */
 const run = (live: LiveConnection, counters: ListenerCounters, grounds: Grounds) =>
   Effect.withFiber((fiber) => {
-    live.runBy(fiber)
+    live.runBy(fiber, counters)
     return decide(live, grounds)
   }).pipe(
     Effect.flatMap(([routed, place]) => carry(routed, live, place)),

@@ -28,6 +28,8 @@ export class Connections extends Context.Service<
     readonly openedTotal: number
     /** Those that the filter lets pass, the newest first. However many there are, nobody else waits for it. */
     list(filter: ConnectionFilter): Effect.Effect<ReadonlyArray<ConnectionView>>
+    /** Brings the listeners' totals of bytes up to now, for connections that may last for days. */
+    readonly countBytes: Effect.Effect<void>
     /** Each connection as it opens and as it closes, those that are refused too, from now until the scope closes. */
     readonly watch: Effect.Effect<Watcher, never, Scope.Scope>
     /** Events that watchers were too slow for, since the start. */
@@ -76,6 +78,14 @@ const make = Effect.gen(function* () {
     return views
   })
 
+  const countBytes = Effect.gen(function* () {
+    let counted = 0
+    for (const connection of [...live.values()]) {
+      if (counted++ % COUNTED_A_SLICE === COUNTED_A_SLICE - 1) yield* Effect.yieldNow
+      connection.countBytes()
+    }
+  })
+
   return Connections.of({
     add: (listener, socket) => {
       const id = `${run}-${(++openedTotal).toString(36)}`
@@ -100,6 +110,7 @@ const make = Effect.gen(function* () {
       return openedTotal
     },
     list,
+    countBytes,
     watch: events.watch,
     get droppedEvents() {
       return events.lostTotal
@@ -121,3 +132,6 @@ const make = Effect.gen(function* () {
 
 /** So many are told in a millisecond or two. */
 const LISTED_A_SLICE = 1024
+
+/** And so many counted in as long. */
+const COUNTED_A_SLICE = 4096

@@ -50,15 +50,15 @@ describe("firstConfig", () => {
     const listener = `[[listeners]]\naddr = "${LISTENER_ADDR}"\n${routes.join("")}`
     assert.deepStrictEqual(
       read(firstConfig()),
-      read(`[database]\npath = "mc-proxy.db"\n[grpc]\naddr = "mc-proxy.sock"\n${listener}`)
+      read(`[database]\npath = "mc-proxy.db"\n[grpc]\naddr = "mc-proxy.sock"\n[metrics]\n${listener}`)
     )
   })
 
   it("shows every key that works, and none that does not yet", () => {
     const document = parse(firstConfig())
-    const { database, firewall, grpc, log, proxy } = SECTIONS
-    assert.sameMembers(Object.keys(document), ["database", "grpc", "listeners", "firewall", "proxy", "log"])
-    for (const [section, keys] of Object.entries({ database, firewall, grpc, log, proxy })) {
+    const { database, firewall, grpc, log, metrics, proxy } = SECTIONS
+    assert.sameMembers(Object.keys(document), ["database", "grpc", "listeners", "firewall", "proxy", "log", "metrics"])
+    for (const [section, keys] of Object.entries({ database, firewall, grpc, log, metrics, proxy })) {
       const expected = Object.keys(keys).filter((key) => !L7_KEYS.includes(key))
       assert.sameMembers(Object.keys(document[section] as object), expected)
     }

@@ -28,14 +28,14 @@ const [LISTENER] = FIRST_CONFIG.listeners as readonly [Listener]
 
 const running = (overrides: Partial<Running> = {}): Running => ({
   prepared: preparedIn("/srv/dev"),
-  config: { listeners: FIRST_CONFIG.listeners, grpc: undefined },
+  config: { listeners: FIRST_CONFIG.listeners, grpc: undefined, metrics: undefined },
   bound: new Map(),
   environment: {},
   ...overrides
 })
 
 const listeningOn = (addr: string): Running =>
-  running({ config: { listeners: [{ ...LISTENER, addr }], grpc: undefined } })
+  running({ config: { listeners: [{ ...LISTENER, addr }], grpc: undefined, metrics: undefined } })
 
 const GET_STATUS = "http://localhost/mc_proxy.v1.ProxyAdminService/GetStatus"
 
@@ -112,7 +112,7 @@ describe("instructions", () => {
   })
 
   it("send a PROXY header where the listener asks for one", () => {
-    const config = { listeners: [{ ...LISTENER, proxyProtocol: true }], grpc: undefined }
+    const config = { listeners: [{ ...LISTENER, proxyProtocol: true }], grpc: undefined, metrics: undefined }
     for (const words of wordsOf(curlLines(instructions(running({ config })))))
       assert.include(words, "--haproxy-protocol")
     for (const words of wordsOf(curlLines(instructions(running())))) assert.notInclude(words, "--haproxy-protocol")
@@ -120,7 +120,9 @@ describe("instructions", () => {
 
   it("manage the proxy through its socket, wherever that is", () => {
     const socket = "/srv/it's here/mc-proxy.sock"
-    const text = instructions(running({ config: { listeners: FIRST_CONFIG.listeners, grpc: { addr: socket } } }))
+    const text = instructions(
+      running({ config: { listeners: FIRST_CONFIG.listeners, grpc: { addr: socket }, metrics: undefined } })
+    )
     const asked = wordsOf(curlLines(text)).filter((words) => words.includes("--unix-socket"))
     assert.deepStrictEqual(asked, [
       ["--unix-socket", socket, "--header", "content-type:application/json", "--data", "{}", GET_STATUS]
@@ -130,9 +132,30 @@ describe("instructions", () => {
     assert.notInclude(instructions(running()), "mcproxyctl")
   })
 
+  it("ask how the proxy is, wherever it tells", () => {
+    const urlsOf = (addr: string, environment: Running["environment"] = {}) => {
+      const config = {
+        listeners: FIRST_CONFIG.listeners,
+        grpc: undefined,
+        metrics: { addr, path: "/m;x", dashboard: true }
+      }
+      return wordsOf(curlLines(instructions(running({ config, environment })))).slice(-2)
+    }
+    assert.deepStrictEqual(urlsOf(":9090"), [["http://127.0.0.1:9090/healthz"], ["http://127.0.0.1:9090/m;x"]])
+    assert.deepStrictEqual(urlsOf("[2001:db8::1]:9090")[0], ["http://[2001:db8::1]:9090/healthz"])
+    assert.deepStrictEqual(urlsOf(":9090", { http_proxy: "http://p" })[0], [
+      "--noproxy",
+      "*",
+      "http://127.0.0.1:9090/healthz"
+    ])
+    assert.notInclude(instructions(running()), "healthz")
+  })
+
   it("offer no command where no demo runs", () => {
     const routes = LISTENER.routes.map((route) => ({ ...route, backend: "192.0.2.1:443" }))
-    const text = instructions(running({ config: { listeners: [{ ...LISTENER, routes }], grpc: undefined } }))
+    const text = instructions(
+      running({ config: { listeners: [{ ...LISTENER, routes }], grpc: undefined, metrics: undefined } })
+    )
     assert.deepStrictEqual(curlLines(text), [])
     assert.include(text, `${HELLO.hostname} -> 192.0.2.1:443\n`)
     assert.include(text, "nothing to try")

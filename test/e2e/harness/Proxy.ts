@@ -27,6 +27,7 @@ export interface ProxyConfig {
   readonly proxy?: Section
   readonly log?: Section
   readonly grpc?: Section
+  readonly metrics?: Section
 }
 
 export interface ListenerConfig extends Section {
@@ -37,6 +38,9 @@ export interface ListenerConfig extends Section {
 
 /** `[grpc]`: an admin socket in the proxy's folder. */
 export const ADMIN = { addr: "admin.sock" } as const
+
+/** `[metrics]`: on a port of the system's choice. */
+export const METRICS = { addr: "127.0.0.1:0" } as const
 
 type Section = Readonly<Record<string, unknown>>
 
@@ -101,6 +105,11 @@ export class Proxy {
       `the listener ${addr}`,
       () => this.#listening().find(({ listener }) => listener === addr)?.address
     )
+  }
+
+  /** Where its metrics are, `ip:port`, of a config with `metrics`. */
+  get metricsAddress(): string {
+    return String(this.logLines.find(({ message }) => message === "serving metrics")!["address"])
   }
 
   /** The admin socket of a config with `grpc: ADMIN`. */

@@ -2,7 +2,8 @@ import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Socket } from "node:net"
 import { hello } from "../harness/Hello.ts"
-import { startProxy } from "../harness/Proxy.ts"
+import { METRICS, startProxy } from "../harness/Proxy.ts"
+import { scrape } from "../harness/Scrape.ts"
 import { connect } from "../harness/Wire.ts"
 import { visit } from "./MixedLoad.ts"
 import { awaitDescriptors, cpuMsOf, settledDescriptorsOf } from "./ProcessState.ts"
@@ -28,7 +29,7 @@ it.live("with 512 descriptors for 500 clients at once resets the excess, serves 
       { hostname: NAME, backend: backend.address },
       { hostname: TRANSFER_NAME, backend: transfers.address }
     ]
-    const proxy = yield* startProxy({ listeners: [{ routes }] }, { nofile: OPEN_FILES })
+    const proxy = yield* startProxy({ listeners: [{ routes }], metrics: METRICS }, { nofile: OPEN_FILES })
     const { pid } = proxy.program
     const [warmUp] = yield* visit(proxy.address, "finishesFirst", 0)
     yield* proxy.accessOf(warmUp!)
@@ -43,6 +44,13 @@ it.live("with 512 descriptors for 500 clients at once resets the excess, serves 
       assert.strictEqual(served.length + refused.length, CLIENTS)
       assert.isAtLeast(served.length, SERVED_MIN)
       for (const client of refused) assert.strictEqual((yield* proxy.accessOf(client)).outcome, "descriptors")
+
+      const page = yield* scrape(proxy)
+      assert.strictEqual(
+        page.get(`mcproxy_connections_closed_total{listener="127.0.0.1:0",outcome="descriptors"}`),
+        refused.length
+      )
+      assert.isBelow(page.get("mcproxy_sockets_max") - page.get("mcproxy_sockets_open"), 2)
 
       const cpuMs = cpuMsOf(pid)
       // Nothing is waited for: what spins does so all the time.
