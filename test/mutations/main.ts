@@ -2,8 +2,9 @@
  * `npm run mutations [-- NAME...]`: puts known defects in, one after the other, and tells whether they are found.
  *
  * Each patch beside this file is one defect, and names the property that has to fail with it within 500 runs. It is
- * applied to a copy of the working tree; nothing outside of that is touched. Fails when a patch no longer applies, when
- * a defect survives, and when a property fails without one.
+ * applied to a copy of the working tree; nothing outside of that is touched. The simulator is asked as well, and sees
+ * what shows from outside a proxy on simulated sockets, not all of it in so few seeds. Fails when a patch no longer
+ * applies, when a defect survives its property, and when a property or the simulator fails without a defect.
  */
 import { spawnSync } from "node:child_process"
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs"
@@ -23,6 +24,8 @@ const ROOT = resolve(FOLDER, "../..")
 /** What the tests need of it. */
 const COPIED = ["src", "test", "proto", "package.json", "tsconfig.json", "vitest.config.ts"]
 const RUNS_MAX = 500
+/** What the simulator finds it finds within ten or not within hundreds; these take some seconds. */
+const SEEDS_MAX = 30
 /** For one property. With some defects it waits in vain, and that is how it fails. */
 const TEST_TIMEOUT_MS = 20_000
 const PROCESS_TIMEOUT_MS = 90_000
@@ -77,14 +80,30 @@ interface Report {
   }>
 }
 
-const check = (copy: string, mutation: Mutation): { readonly found: boolean; readonly how: string } => {
+/** The first seed whose simulation breaks a promise. */
+const brokenSeed = (copy: string): string => {
+  const { status, stderr, stdout } = run(copy, process.execPath, [
+    "test/mutations/FirstViolation.ts",
+    String(SEEDS_MAX)
+  ])
+  return status === 0 ? stdout.trim() : `it breaks: ${stderr.trim().split("\n").at(-1) ?? ""}`
+}
+
+interface Checked {
+  readonly found: boolean
+  readonly how: string
+  readonly seed: string
+}
+
+const check = (copy: string, mutation: Mutation): Checked => {
   const without = failureOf(copy, mutation)
-  if (without !== undefined) return { found: false, how: `the property fails without it: ${without}` }
+  if (without !== undefined) return { found: false, how: `the property fails without it: ${without}`, seed: "" }
   const applied = run(copy, "git", ["apply", mutation.patch])
-  if (applied.status !== 0) return { found: false, how: `the patch no longer applies: ${applied.stderr}` }
+  if (applied.status !== 0) return { found: false, how: `the patch no longer applies: ${applied.stderr}`, seed: "" }
   const failure = failureOf(copy, mutation)
+  const seed = brokenSeed(copy)
   run(copy, "git", ["apply", "--reverse", mutation.patch])
-  return { found: failure !== undefined, how: failure ?? "SURVIVED" }
+  return { found: failure !== undefined, how: failure ?? "SURVIVED", seed }
 }
 
 const chosen = process.argv.slice(2)
@@ -96,10 +115,13 @@ const copy = mkdtempSync(join(tmpdir(), "mc-proxy-mutations-"))
 try {
   for (const part of COPIED) cpSync(join(ROOT, part), join(copy, part), { recursive: true })
   symlinkSync(join(ROOT, "node_modules"), join(copy, "node_modules"))
-  console.log("| defect | found by | runs |\n| --- | --- | --- |")
+  const broken = brokenSeed(copy)
+  if (broken !== "") throw new Error(`the simulator finds something without a defect, at seed ${broken}`)
+  console.log("| defect | property that fails | at run | simulation, seed |\n| --- | --- | --- | --- |")
   for (const mutation of mutations) {
-    const { found, how } = check(copy, mutation)
-    console.log(`| ${mutation.defect} | \`${mutation.file.replace("test/", "")}\`: ${mutation.property} | ${how} |`)
+    const { found, how, seed } = check(copy, mutation)
+    const property = `\`${mutation.file.replace("test/", "")}\`: ${mutation.property}`
+    console.log(`| ${mutation.defect} | ${property} | ${how} | ${seed} |`)
     if (!found) process.exitCode = 1
   }
 } finally {
