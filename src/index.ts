@@ -46,6 +46,7 @@ export { apply, diff, EMPTY, type Change, type Edit, type ListenerSettings, type
 export { parseFirewallRule, type FirewallRule } from "./snapshot/FirewallRule.ts"
 export { parseHostname, type Hostname } from "./snapshot/Hostname.ts"
 export type { L4Route, L7Policy, L7Route, Listener, Route, Snapshot } from "./snapshot/Snapshot.ts"
+export { Certificates, type CertificateSlot, type ReadPair } from "./tls/Certificates.ts"
 export { DatabaseError, DatabaseInUse } from "./store/DatabaseError.ts"
 export * as SqliteStore from "./store/SqliteStore.ts"
 export { Conflict, Store, WriteFailed } from "./store/Store.ts"

@@ -10,6 +10,7 @@ const LISTENER = "127.0.0.1:0"
 /** As another program would: real sockets, a state in memory, an access log of its own. */
 const layerProxy = (entries: Array<McProxy.ConnectionEntry>) => {
   const pipeline = Layer.mergeAll(
+    McProxy.Certificates.layerFrom(() => Effect.fail([])),
     McProxy.ConnectionQuota.layer,
     McProxy.Counters.layer,
     McProxy.DescriptorBudget.layer(100),

@@ -24,6 +24,7 @@ import { DataPlane } from "../server/DataPlane.ts"
 import * as LocalFollower from "../server/LocalFollower.ts"
 import * as Server from "../server/Server.ts"
 import { Signals } from "../server/Signals.ts"
+import { Certificates } from "../tls/Certificates.ts"
 import { checkOpenFiles, socketsMax } from "./OpenFiles.ts"
 import { version } from "./Version.ts"
 
@@ -77,6 +78,7 @@ const layerPipeline = ({ firewall, log, proxy }: Config) =>
   Layer.mergeAll(
     Layer.succeed(Settings, proxy),
     ConnectionQuota.layer,
+    Certificates.layer,
     DescriptorBudget.layer(socketsMax()),
     GeoIp.layer(firewall.geoipDb),
     RateLimiter.layer({ limit: firewall.rateLimit, windowMs: firewall.rateWindowMs }),

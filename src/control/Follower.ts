@@ -50,6 +50,17 @@ export interface FollowerStatus {
   /** By `addr`. */
   readonly activeByListener: Readonly<Record<string, number>>
   readonly draining: boolean
+  /** Of L7 routes; bounded. */
+  readonly certificateProblems: ReadonlyArray<CertificateProblem>
+}
+
+/** Why the files that routes name did not load when they were last read. */
+export interface CertificateProblem {
+  readonly tlsCert: string
+  readonly tlsKey: string
+  readonly problem: string
+  /** Whether what was loaded before is served. */
+  readonly served: boolean
 }
 
 export interface Reloaded {

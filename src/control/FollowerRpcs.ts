@@ -54,7 +54,15 @@ export class FollowerRpcs extends RpcGroup.make(
       connectionsTotal: Schema.Number,
       connectionsActive: Schema.Number,
       activeByListener: Schema.Record(Schema.String, Schema.Number),
-      draining: Schema.Boolean
+      draining: Schema.Boolean,
+      certificateProblems: Schema.Array(
+        Schema.Struct({
+          tlsCert: Schema.String,
+          tlsKey: Schema.String,
+          problem: Schema.String,
+          served: Schema.Boolean
+        })
+      )
     })
   }),
   /** In slices. */

@@ -6,6 +6,7 @@
  */
 import type { RequestCounters } from "../observe/RequestCounters.ts"
 import type { L7Policy } from "../snapshot/Snapshot.ts"
+import { compilePolicies } from "./Policies.ts"
 
 /** A connection that can be told to finish what is running and to take nothing more. */
 export interface Retirable {
@@ -14,14 +15,22 @@ export interface Retirable {
 
 export class VirtualHost {
   readonly counters: RequestCounters
-  /** Those in force. */
-  policies: ReadonlyArray<L7Policy>
+  #policies: ReadonlyArray<L7Policy>
   readonly #connections = new Set<Retirable>()
   #retired = false
 
   constructor(policies: ReadonlyArray<L7Policy>, counters: RequestCounters) {
-    this.policies = policies
+    this.#policies = compilePolicies(policies)
     this.counters = counters
+  }
+
+  /** Those in force, compiled. */
+  get policies(): ReadonlyArray<L7Policy> {
+    return this.#policies
+  }
+
+  putPolicies(policies: ReadonlyArray<L7Policy>): void {
+    this.#policies = compilePolicies(policies)
   }
 
   /** The connection is served here until it leaves. It is told at once where the route has gone meanwhile. */

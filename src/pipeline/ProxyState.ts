@@ -5,7 +5,7 @@
 import { Effect, HashMap, Option, Result } from "effect"
 import { Firewall } from "../firewall/Firewall.ts"
 import { PrefixTrie } from "../firewall/PrefixTrie.ts"
-import type { Counters, ListenerCounters } from "../observe/Counters.ts"
+import type { ListenerCounters } from "../observe/Counters.ts"
 import type { VirtualHost } from "../l7/VirtualHost.ts"
 import {
   compileRoute,
@@ -14,6 +14,7 @@ import {
   releaseRoute,
   retireRoute,
   type CompiledRoute,
+  type RouteResources,
   type RouteTable
 } from "../routing/RouteTable.ts"
 import type { Edit, ListenerSettings } from "../snapshot/Change.ts"
@@ -57,9 +58,9 @@ export const apply = Effect.fnUntraced(function* (
   state: ProxyState,
   revision: number,
   change: Iterable<Edit>,
-  counters: Counters["Service"]
+  resources: RouteResources
 ): Effect.fn.Return<Applied> {
-  const draft = new Draft(state, counters)
+  const draft = new Draft(state, resources)
   let work = 0
   for (const done of draft.applyAll(change)) {
     work += done
@@ -67,6 +68,7 @@ export const apply = Effect.fnUntraced(function* (
     work = 0
     yield* Effect.yieldNow
   }
+  yield* resources.certificates.load
   return { state: { revision, firewall: draft.firewall, listeners: draft.finish() }, settle: draft.settle }
 })
 
@@ -80,7 +82,7 @@ const ROUTES_A_RULE = 50
 class Draft {
   firewall: Firewall
   listeners: ReadonlyMap<string, ListenerState>
-  readonly #counters: Counters["Service"]
+  readonly #resources: RouteResources
   #written: Map<string, ListenerState> | undefined
   /** The tables that are this draft's own, and written to in place. */
   readonly #tables = new Map<string, RouteTable>()
@@ -89,10 +91,10 @@ class Draft {
   readonly #gone: Array<CompiledRoute> = []
   readonly #policies: Array<readonly [VirtualHost, ReadonlyArray<L7Policy>]> = []
 
-  constructor(before: ProxyState, counters: Counters["Service"]) {
+  constructor(before: ProxyState, resources: RouteResources) {
     this.firewall = before.firewall
     this.listeners = before.listeners
-    this.#counters = counters
+    this.#resources = resources
   }
 
   /** Applies piece by piece, and tells of each how much work it was. */
@@ -111,11 +113,11 @@ class Draft {
 
   readonly settle = (): void => {
     for (const route of this.#gone) {
-      releaseRoute(route, this.#counters)
+      releaseRoute(route, this.#resources)
       retireRoute(route)
     }
-    for (const [host, policies] of this.#policies) host.policies = policies
-    for (const addr of this.#removed) if (!this.listeners.has(addr)) this.#counters.forgetListener(addr)
+    for (const [host, policies] of this.#policies) host.putPolicies(policies)
+    for (const addr of this.#removed) if (!this.listeners.has(addr)) this.#resources.counters.forgetListener(addr)
   };
 
   *#applyRules({ _tag, rules }: RulesEdit): Generator<number> {
@@ -146,7 +148,7 @@ class Draft {
       listener,
       trusted: PrefixTrie.empty.add(trusted),
       routes: this.listeners.get(addr)?.routes ?? HashMap.empty(),
-      counters: this.#counters.listener(addr)
+      counters: this.#resources.counters.listener(addr)
     })
     return 1 + trusted.length
   }
@@ -167,7 +169,7 @@ class Draft {
     const replaced = Option.getOrUndefined(HashMap.get(listener.routes, route.hostname))
     const kept = replaced === undefined ? undefined : this.#withPolicies(replaced, route)
     if (kept === undefined && replaced !== undefined) this.#gone.push(replaced)
-    HashMap.set(this.#ownTable(listener), route.hostname, kept ?? compileRoute(route, this.#counters))
+    HashMap.set(this.#ownTable(listener), route.hostname, kept ?? compileRoute(route, this.#resources))
     return 1
   }
 

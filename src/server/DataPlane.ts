@@ -13,6 +13,7 @@ import { serve, type PipelineServices } from "../pipeline/Pipeline.ts"
 import { apply, NOTHING, type ListenerState, type ProxyState } from "../pipeline/ProxyState.ts"
 import type { Edit } from "../snapshot/Change.ts"
 import { parseListenAddress } from "../snapshot/Endpoint.ts"
+import { Certificates } from "../tls/Certificates.ts"
 import { Connections } from "./Connections.ts"
 import { EarlyClients } from "./EarlyClients.ts"
 
@@ -41,16 +42,18 @@ export class DataPlane extends Context.Service<
     readonly accepting: boolean
   }
 >()("mc-proxy/server/DataPlane") {
-  static readonly layer: Layer.Layer<DataPlane, never, PipelineServices | Counters | Connections> = Layer.effect(
-    DataPlane,
-    Effect.suspend(() => make)
-  )
+  static readonly layer: Layer.Layer<DataPlane, never, PipelineServices | Counters | Connections | Certificates> =
+    Layer.effect(
+      DataPlane,
+      Effect.suspend(() => make)
+    )
 }
 
 const make = Effect.gen(function* () {
   const network = yield* Network
   const budget = yield* DescriptorBudget
   const counters = yield* Counters
+  const certificates = yield* Certificates
   const connections = yield* Connections
   const context = yield* Effect.context<PipelineServices>()
   const fork = Effect.runForkWith(context)
@@ -114,7 +117,7 @@ const make = Effect.gen(function* () {
 
   const publish = Effect.fnUntraced(function* (revision: number, change: Iterable<Edit>) {
     const before = state
-    const applied = yield* apply(before, revision, change, counters)
+    const applied = yield* apply(before, revision, change, { counters, certificates })
     const added = [...applied.state.listeners.keys()].filter((addr) => !before.listeners.has(addr))
     const unbound = accepting ? added.filter((addr) => !listening.has(addr)) : []
     if (unbound.length > 0) return yield* Effect.die(new Error(`Published without being bound: ${unbound.join(", ")}.`))

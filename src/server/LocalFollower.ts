@@ -6,17 +6,20 @@ import type { RateLimiter } from "../firewall/RateLimiter.ts"
 import { explain } from "../pipeline/Explain.ts"
 import { Connections } from "./Connections.ts"
 import { DataPlane } from "./DataPlane.ts"
+import { Certificates } from "../tls/Certificates.ts"
 import { reload } from "./Reload.ts"
 
-export const layer: Layer.Layer<Follower, never, DataPlane | Connections | GeoIp | RateLimiter> = Layer.effect(
-  Follower,
-  Effect.suspend(() => make)
-)
+export const layer: Layer.Layer<Follower, never, DataPlane | Connections | Certificates | GeoIp | RateLimiter> =
+  Layer.effect(
+    Follower,
+    Effect.suspend(() => make)
+  )
 
 const make = Effect.gen(function* () {
   const plane = yield* DataPlane
   const connections = yield* Connections
-  const services = yield* Effect.context<GeoIp | RateLimiter>()
+  const certificates = yield* Certificates
+  const services = yield* Effect.context<Certificates | GeoIp | RateLimiter>()
   const startedAt = yield* Clock.currentTimeMillis
 
   return Follower.of({
@@ -30,7 +33,13 @@ const make = Effect.gen(function* () {
       activeByListener: Object.fromEntries(
         [...plane.state.listeners].map(([addr, { counters }]) => [addr, counters.active])
       ),
-      draining: !plane.accepting
+      draining: !plane.accepting,
+      certificateProblems: certificates.failing(PROBLEMS_MAX).map(({ certPath, context, keyPath, problem = "" }) => ({
+        tlsCert: certPath,
+        tlsKey: keyPath,
+        problem,
+        served: context !== undefined
+      }))
     })),
     connections: (filter) => connections.list(filter),
     events: Stream.unwrap(Effect.map(connections.watch, ({ take }) => Stream.fromPull(Effect.succeed(take)))),
@@ -48,3 +57,6 @@ const make = Effect.gen(function* () {
     reload: Effect.provideContext(reload, services)
   })
 })
+
+/** Some hundred kilobytes; who has more certificates that do not load has one reason for all of them. */
+const PROBLEMS_MAX = 1000

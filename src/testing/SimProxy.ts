@@ -5,6 +5,7 @@
  * Everything between network and disk is what runs in production, and each service of it can be replaced. The layer's
  * scope is the process: when it closes, the proxy is interrupted wherever it is.
  */
+import { createSecureContext } from "node:tls"
 import { Context, Deferred, Effect, FileSystem, Layer, Path, Queue } from "effect"
 import { adminOperations } from "../admin/AdminOperations.ts"
 import { AdminSettings } from "../admin/AdminSettings.ts"
@@ -30,6 +31,7 @@ import { Signals } from "../server/Signals.ts"
 import type { DatabaseError } from "../store/DatabaseError.ts"
 import type { SimStore } from "../store/SimStore.ts"
 import { Store } from "../store/Store.ts"
+import { Certificates } from "../tls/Certificates.ts"
 
 /** The operations of the admin API, by name. */
 export type SimAdmin = Effect.Success<typeof adminOperations>
@@ -55,7 +57,7 @@ export interface SimProxyOptions {
 
 /** What a connection is decided and carried by. A layer that replaces one may ask for the others, and for the original. */
 export type Replaceable =
-  AccessLog | ConnectionQuota | Counters | DescriptorBudget | Dialer | GeoIp | RateLimiter | Settings
+  AccessLog | Certificates | ConnectionQuota | Counters | DescriptorBudget | Dialer | GeoIp | RateLimiter | Settings
 
 /** What can be asked of a running proxy besides `SimProxy`. */
 export type SimProxyServices = ControlPlane | DataPlane | Connections | Drain | Replaceable
@@ -124,6 +126,7 @@ const layerReplaceable = ({
   socketsMax = 1000
 }: SimProxyOptions) =>
   Layer.mergeAll(
+    layerCertificates,
     ConnectionQuota.layer,
     Counters.layer,
     DescriptorBudget.layer(socketsMax),
@@ -133,6 +136,11 @@ const layerReplaceable = ({
     Layer.succeed(AccessLog, { enabled: true, connection: onConnection, request: onRequest }),
     Layer.succeed(Settings, { ...DEFAULT_SETTINGS, ...settings })
   )
+
+/** Every route has one that nothing is proved by: the simulated network only passes names on. */
+const layerCertificates = Certificates.layerFrom(() =>
+  Effect.sync(() => ({ context: createSecureContext(), notAfter: Number.MAX_SAFE_INTEGER }))
+)
 
 /** As a configuration file has them that says nothing. */
 const DEFAULT_SETTINGS: Settings["Service"] = {

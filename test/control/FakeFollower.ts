@@ -34,6 +34,7 @@ export class FakeFollower {
       connectionsTotal: 0,
       connectionsActive: 0,
       activeByListener: {},
+      certificateProblems: [],
       draining: false
     })),
     connections: () => Effect.succeed([]),

@@ -3,20 +3,28 @@ import { Effect, Fiber, HashMap, Layer, Option, Result } from "effect"
 import * as fc from "fast-check"
 import { ipv4FromWord, parseIpAddress } from "../../src/net/IpAddress.ts"
 import { Counters } from "../../src/observe/Counters.ts"
+import { Certificates } from "../../src/tls/Certificates.ts"
 import { apply, NOTHING, type ProxyState } from "../../src/pipeline/ProxyState.ts"
 import { isL7 } from "../../src/routing/RouteTable.ts"
 import * as ChangeModel from "../../src/snapshot/Change.ts"
 import type { Change, State } from "../../src/snapshot/Change.ts"
 import type { FirewallRule } from "../../src/snapshot/FirewallRule.ts"
-import { ROUTE, TERMINATED, forAll, hostname } from "../pipeline/World.ts"
+import { NO_CERTIFICATES, ROUTE, TERMINATED, forAll, hostname } from "../pipeline/World.ts"
 import { listenerAt } from "../server/Plane.ts"
 import { l4, randomChange, randomState } from "../store/RandomState.ts"
 
 const ip = (text: string) => parseIpAddress(text)!
 
+const layerResources = Layer.merge(Counters.layer, NO_CERTIFICATES)
+
+/** What the routes retain. */
+const resources = Effect.gen(function* () {
+  return { counters: yield* Counters, certificates: yield* Certificates }
+})
+
 /** The first revision. */
 const compile = (state: State) =>
-  Effect.flatMap(Counters, (counters) => apply(NOTHING, 1, ChangeModel.diff(ChangeModel.EMPTY, state), counters))
+  Effect.flatMap(resources, (own) => apply(NOTHING, 1, ChangeModel.diff(ChangeModel.EMPTY, state), own))
 
 const ADDRESSES = ["192.0.2.1", "192.0.2.2", "2001:db8::1", "10.255.0.1", "2001:db8:ffff::1", "192.0.2.7"].map(ip)
 
@@ -91,7 +99,7 @@ describe("apply", () => {
       assert.deepStrictEqual([...HashMap.keys(plain.routes)], [ROUTE.hostname])
       assert.strictEqual(plain.counters, counters.listener(":443"))
       assert.strictEqual(trusted.counters, counters.listener(":8443"))
-    }).pipe(Effect.provide(Counters.layer))
+    }).pipe(Effect.provide(layerResources))
   )
 
   it.effect("makes of any changes what the state is that they lead to, and leaves the one before as it was", () =>
@@ -108,18 +116,18 @@ describe("apply", () => {
             const after = ChangeModel.apply(plain, change)
             if (Result.isFailure(after)) continue
             const before = seenOf(state, plain.firewallRules)
-            const applied = yield* apply(state, i + 1, change, counters)
+            const applied = yield* apply(state, i + 1, change, yield* resources)
             assert.deepStrictEqual(seenOf(state, plain.firewallRules), before)
             applied.settle()
             state = applied.state
             plain = after.success
-            const compiled = yield* compile(plain).pipe(Effect.provide(Layer.fresh(Counters.layer)))
+            const compiled = yield* compile(plain).pipe(Effect.provide(Layer.fresh(layerResources)))
             assert.deepStrictEqual(seenOf(state, plain.firewallRules), seenOf(compiled.state, plain.firewallRules))
             assert.strictEqual(state.revision, i + 1)
             assertSeries(state, counters)
           }
         },
-        Effect.provide(Layer.fresh(Counters.layer))
+        Effect.provide(Layer.fresh(layerResources))
       )
     )
   )
@@ -135,7 +143,7 @@ describe("apply", () => {
         { _tag: "PutRoute", listener: ":443", route: ROUTE },
         { _tag: "RemoveListener", addr: ":8443" }
       ]
-      const second = yield* apply(first, 2, change, counters)
+      const second = yield* apply(first, 2, change, yield* resources)
       assert.deepStrictEqual([...counters.listeners.keys()], [":443", ":8443"])
       second.settle()
       assert.deepStrictEqual([...counters.listeners.keys()], [":443"])
@@ -144,16 +152,16 @@ describe("apply", () => {
         second.state.listeners.get(":443")!.routes.pipe(HashMap.getUnsafe(ROUTE.hostname)).dials,
         dials
       )
-    }).pipe(Effect.provide(Counters.layer))
+    }).pipe(Effect.provide(layerResources))
   )
 
   it.effect("takes a route for a listener that is not there for a defect", () =>
     Effect.gen(function* () {
       const change: Change = [{ _tag: "PutRoute", listener: ":443", route: ROUTE }]
-      const exit = yield* Effect.exit(apply(NOTHING, 1, change, yield* Counters))
+      const exit = yield* Effect.exit(apply(NOTHING, 1, change, yield* resources))
       assert.strictEqual(exit._tag, "Failure")
       assert.match(String(exit), /A route was published for :443, which is no listener/)
-    }).pipe(Effect.provide(Counters.layer))
+    }).pipe(Effect.provide(layerResources))
   )
 })
 
@@ -170,7 +178,7 @@ describe("a long change", () => {
     it.effect(`lets others have their turn, with 5000 ${what}`, () =>
       Effect.gen(function* () {
         const { state } = yield* compile({ listeners: [listenerAt(":443")], firewallRules: rules.slice(0, 10) })
-        const applying = yield* Effect.forkChild(apply(state, 2, change, yield* Counters), { startImmediately: true })
+        const applying = yield* Effect.forkChild(apply(state, 2, change, yield* resources), { startImmediately: true })
         let turns = 0
         while (applying.pollUnsafe() === undefined) {
           turns++
@@ -178,7 +186,7 @@ describe("a long change", () => {
         }
         yield* Fiber.join(applying)
         assert.isAtLeast(turns, 5)
-      }).pipe(Effect.provide(Counters.layer))
+      }).pipe(Effect.provide(layerResources))
     )
   }
 })
@@ -191,13 +199,13 @@ describe("an L7 route", () => {
     return compiled
   }
   const start = Effect.gen(function* () {
-    const counters = yield* Counters
+    const own = yield* resources
     const before = (yield* compile({ listeners: [listenerAt(":443", { routes: [TERMINATED] })], firewallRules: [] }))
       .state
     const { host } = hostOf(before)
     const connection = { retired: 0, retire: () => void connection.retired++ }
     host.enter(connection)
-    return { before, connection, host, put: (change: Change) => apply(before, 2, change, counters) }
+    return { before, connection, host, put: (change: Change) => apply(before, 2, change, own) }
   })
 
   it.effect("keeps its connections when its policies change, which hold once the revision is in force", () =>
@@ -209,9 +217,9 @@ describe("an L7 route", () => {
       assert.strictEqual(hostOf(state).route, route)
       assert.deepStrictEqual(host.policies, [])
       settle()
-      assert.deepStrictEqual(host.policies, BLOCKED)
+      assert.deepStrictEqual(host.policies, [{ type: "block_user_agent", value: "badbot" }])
       assert.strictEqual(connection.retired, 0)
-    }).pipe(Effect.provide(Counters.layer))
+    }).pipe(Effect.provide(layerResources))
   )
 
   const gone: Record<string, Change[number]> = {
@@ -236,9 +244,26 @@ describe("an L7 route", () => {
         const late = { retired: 0, retire: () => void late.retired++ }
         host.enter(late)
         assert.strictEqual(late.retired, 1)
-      }).pipe(Effect.provide(Counters.layer))
+      }).pipe(Effect.provide(layerResources))
     )
   }
+
+  it.effect("has its certificate when it is in force, and gives it back when it has gone", () =>
+    Effect.gen(function* () {
+      const { before, put } = yield* start
+      const { certificate } = hostOf(before)
+      assert.strictEqual(certificate.certPath, TERMINATED.tlsCert)
+      assert.include(certificate.problem, "no such file")
+      const { certificates } = yield* resources
+      const same = yield* put([{ _tag: "PutRoute", listener: ":443", route: { ...TERMINATED, backend: "b:1" } }])
+      same.settle()
+      assert.strictEqual(hostOf(same.state).certificate, certificate)
+      assert.deepStrictEqual(certificates.failing(9), [certificate])
+      const removed = { _tag: "RemoveRoute", listener: ":443", hostname: TERMINATED.hostname } as const
+      ;(yield* apply(same.state, 3, [removed], yield* resources)).settle()
+      assert.deepStrictEqual(certificates.failing(9), [])
+    }).pipe(Effect.provide(layerResources))
+  )
 
   it.effect("tells a connection that has left nothing", () =>
     Effect.gen(function* () {
@@ -246,6 +271,6 @@ describe("an L7 route", () => {
       host.leave(connection)
       host.retire()
       assert.strictEqual(connection.retired, 0)
-    }).pipe(Effect.provide(Counters.layer))
+    }).pipe(Effect.provide(layerResources))
   )
 })

@@ -30,6 +30,7 @@ import type { FirewallRule } from "../../src/snapshot/FirewallRule.ts"
 import { parseHostname, type Hostname } from "../../src/snapshot/Hostname.ts"
 import type { L4Route, L7Route, Listener } from "../../src/snapshot/Snapshot.ts"
 import { address } from "../proxyproto/ProxyHeaders.ts"
+import { Certificates } from "../../src/tls/Certificates.ts"
 import { clientHello, inRecords, serverName } from "../tls/TlsBuilder.ts"
 import { FakeConnection } from "./FakeConnection.ts"
 import { FakeNetwork } from "./FakeNetwork.ts"
@@ -102,6 +103,11 @@ export const segments = (bytes: Uint8Array, cuts: ReadonlyArray<number>): Readon
   return ends.map((end, i) => bytes.subarray(i === 0 ? 0 : ends[i - 1], end))
 }
 
+/** No file of a certificate is there. */
+export const NO_CERTIFICATES = Certificates.layerFrom(() =>
+  Effect.fail([{ file: "certificate", message: "no such file" }])
+)
+
 /** What the pipeline runs on, and what it tells. */
 export const layerWorld = (network: FakeNetwork, told: Told, options: WorldOptions) =>
   Layer.mergeAll(
@@ -110,6 +116,7 @@ export const layerWorld = (network: FakeNetwork, told: Told, options: WorldOptio
       connection: (entry) => void told.entries.push(entry),
       request: (entry) => void told.requests.push(entry)
     }),
+    NO_CERTIFICATES,
     Connections.layer,
     ConnectionQuota.layer,
     Counters.layer,
@@ -183,9 +190,15 @@ export const makeWorld = Effect.fnUntraced(function* (
   const quota = Context.get(services, ConnectionQuota)
   const listener = { ...LISTENER, ...options.listener }
   const run = Effect.runSyncWith(services)
+  const resources = { counters, certificates: Context.get(services, Certificates) }
   const withRules = (firewallRules: ReadonlyArray<FirewallRule>) =>
-    run(apply(NOTHING, 1, diff(EMPTY, { listeners: [listener], firewallRules }), counters)).state
-  let state = withRules(options.rules ?? [])
+    Effect.map(
+      apply(NOTHING, 1, diff(EMPTY, { listeners: [listener], firewallRules }), resources),
+      ({ state }) => state
+    )
+  let state = yield* Effect.provideContext(withRules(options.rules ?? []), services)
+  // Only what connections have to do with is told.
+  told.lines.length = 0
 
   const world: World = {
     ...told,
@@ -218,7 +231,7 @@ export const makeWorld = Effect.fnUntraced(function* (
       return backend
     },
     setRules: (rules) => {
-      state = withRules(rules)
+      state = run(withRules(rules))
     },
     explain: (question) => Effect.provideContext(explain(question, state), services),
     weakState: () => {

@@ -3,7 +3,7 @@ import { Effect, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { GeoIpError } from "../../src/firewall/GeoIp.ts"
 import { diff, EMPTY } from "../../src/snapshot/Change.ts"
-import { ROUTE, hello } from "../pipeline/World.ts"
+import { ROUTE, TERMINATED, hello } from "../pipeline/World.ts"
 import { connect, listenerAt, makePlane, outcomesOf, snapshotOf } from "./Plane.ts"
 
 const HELLO = hello("git.example.net")
@@ -40,7 +40,13 @@ it.effect("tells when it was started, what it has accepted, and that it drains",
     connect(network, ":443")
     connect(network, ":443", Buffer.from("SSH-2.0"))
     connect(network, ":9443")
-    const going = { startedAt: 1234, connectionsTotal: 3, connectionsActive: 2, draining: false }
+    const going = {
+      startedAt: 1234,
+      connectionsTotal: 3,
+      connectionsActive: 2,
+      draining: false,
+      certificateProblems: []
+    }
     assert.deepStrictEqual(yield* follower.status, {
       ...going,
       activeByListener: { ":443": 1, ":8443": 0, ":9443": 1 }
@@ -50,6 +56,21 @@ it.effect("tells when it was started, what it has accepted, and that it drains",
     assert.deepStrictEqual(yield* follower.status, { ...going, activeByListener: { ":443": 1 } })
     yield* plane.stopAccepting
     assert.isTrue((yield* follower.status).draining)
+  })
+)
+
+it.effect("tells which certificates did not load", () =>
+  Effect.gen(function* () {
+    const { follower, publish } = yield* makePlane()
+    yield* publish(snapshotOf([listenerAt(":443", { routes: [TERMINATED] })]))
+    const { tlsCert, tlsKey } = TERMINATED
+    assert.deepStrictEqual((yield* follower.status).certificateProblems, [
+      { tlsCert, tlsKey, problem: `"${tlsCert}" no such file`, served: false }
+    ])
+    assert.deepStrictEqual(yield* follower.reload, {
+      reloaded: [],
+      failed: [{ path: tlsCert, reason: "no such file" }]
+    })
   })
 )
 

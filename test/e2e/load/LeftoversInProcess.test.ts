@@ -13,6 +13,7 @@ import { AccessLog, type ConnectionEntry } from "../../../src/observe/AccessLog.
 import { Counters } from "../../../src/observe/Counters.ts"
 import { LiveConnection } from "../../../src/pipeline/LiveConnection.ts"
 import { Settings } from "../../../src/pipeline/Settings.ts"
+import { Certificates } from "../../../src/tls/Certificates.ts"
 import { ConnectionQuota } from "../../../src/pipeline/ConnectionQuota.ts"
 import { diff, EMPTY } from "../../../src/snapshot/Change.ts"
 import { Connections } from "../../../src/server/Connections.ts"
@@ -154,6 +155,7 @@ const layerProxy = (entries: Array<ConnectionEntry>, fibers: FiberCount) =>
         }),
         Layer.succeed(AccessLog, { enabled: true, connection: (entry) => void entries.push(entry), request: () => {} }),
         Layer.succeed(Metric.FiberRuntimeMetrics, fibers),
+        Certificates.layerFrom(() => Effect.fail([])),
         ConnectionQuota.layer,
         Counters.layer,
         DescriptorBudget.layer(10_000),
