@@ -12,7 +12,7 @@ export type Covered = ReadonlyMap<string, Uint8Array>
 
 export class Coverage {
   readonly #session = new Session()
-  readonly #known = new Map<string, Set<number>>()
+  readonly #known = new Map<string, Uint8Array>()
 
   constructor() {
     this.#session.connect()
@@ -23,7 +23,7 @@ export class Coverage {
 
   /** How many characters ran in all that was added. */
   get size(): number {
-    return [...this.#known.values()].reduce((sum, { size }) => sum + size, 0)
+    return [...this.#known.values()].reduce((sum, ran) => sum + ran.reduce((total, has) => total + has, 0), 0)
   }
 
   /** What has run since the last time. */
@@ -41,16 +41,19 @@ export class Coverage {
   /** Whether something ran that has in none of what was added. */
   isNew(covered: Covered): boolean {
     return [...covered].some(([url, ran]) => {
-      const known = this.#known.get(url)
-      return ran.some((has, at) => has === 1 && known?.has(at) !== true)
+      const known = this.#known.get(url) ?? NOTHING
+      for (let at = 0; at < ran.length; at++) if (ran[at] === 1 && known[at] !== 1) return true
+      return false
     })
   }
 
   add(covered: Covered): void {
     for (const [url, ran] of covered) {
-      const known = this.#known.get(url) ?? new Set()
-      this.#known.set(url, known)
-      for (const [at, has] of ran.entries()) if (has === 1) known.add(at)
+      const known = this.#known.get(url) ?? NOTHING
+      const both = new Uint8Array(Math.max(ran.length, known.length))
+      both.set(known)
+      for (let at = 0; at < ran.length; at++) if (ran[at] === 1) both[at] = 1
+      this.#known.set(url, both)
     }
   }
 
@@ -66,5 +69,7 @@ const charactersOf = (functions: ReadonlyArray<Profiler.FunctionCoverage>): Uint
   for (const { count, endOffset, startOffset } of ranges) characters.fill(count > 0 ? 1 : 0, startOffset, endOffset)
   return characters
 }
+
+const NOTHING = new Uint8Array(0)
 
 const COUNTED = ["src/", "node_modules/smol-toml/"].map((folder) => new URL(`../../${folder}`, import.meta.url).href)

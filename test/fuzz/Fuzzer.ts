@@ -31,14 +31,15 @@ export interface FuzzOptions {
 export const fuzz = (target: Target, corpus: ReadonlyArray<Uint8Array>, { seconds, seed }: FuzzOptions): Fuzzed => {
   const search = new Search(target)
   const mutator = new Mutator(drawFrom(seed), target.dictionary, target.bytesMax)
+  for (const bytes of corpus) if (search.failure === undefined) search.try([bytes])
+  const known = search.found.length
   const end = performance.now() + seconds * 1000
-  search.try(corpus)
   while (search.failure === undefined && performance.now() < end) {
     search.try(Array.from({ length: BATCH }, () => mutator.mutate(search.found)))
   }
   search.close()
   const { failure, found, reached, tried } = search
-  if (failure === undefined) return { tried, reached, found: fewestOf(target, corpus, found), failure }
+  if (failure === undefined) return { tried, reached, found: fewestOf(target, corpus, found.slice(known)), failure }
   return { tried, reached, found: [], failure: { ...failure, bytes: shortestOf(target, failure.bytes) } }
 }
 
@@ -100,6 +101,7 @@ class Search {
 
 /** The shorter go first, so that of several that find the same the shortest stays. */
 const fewestOf = (target: Target, corpus: ReadonlyArray<Uint8Array>, found: ReadonlyArray<Uint8Array>) => {
+  if (found.length === 0) return found
   const search = new Search(target)
   for (const bytes of corpus) search.try([bytes])
   const known = search.found.length
