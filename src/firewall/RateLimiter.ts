@@ -21,9 +21,16 @@ export class RateLimiter extends Context.Service<
   }
 >()("mc-proxy/firewall/RateLimiter") {
   /** `limit` connections each `windowMs`; a limit of 0 admits everyone and remembers nothing. */
-  static layer({ limit, windowMs }: { readonly limit: number; readonly windowMs: number }): Layer.Layer<RateLimiter> {
-    return limit === 0 ? Layer.succeed(RateLimiter, unlimited) : Layer.effect(RateLimiter, make(limit, windowMs))
+  static layer(rate: RateLimit): Layer.Layer<RateLimiter> {
+    return rate.limit === 0 ? Layer.succeed(RateLimiter, unlimited) : Layer.effect(RateLimiter, make(rate))
   }
+}
+
+export interface RateLimit {
+  readonly limit: number
+  readonly windowMs: number
+  /** How many are remembered; their memory is taken at once. By default as many as the contract says. */
+  readonly admissionsMax?: number
 }
 
 const unlimited = RateLimiter.of({
@@ -32,10 +39,10 @@ const unlimited = RateLimiter.of({
   forgotten: Effect.succeed(0)
 })
 
-const make = Effect.fnUntraced(function* (limit: number, windowMs: number) {
+const make = Effect.fnUntraced(function* ({ admissionsMax, limit, windowMs }: RateLimit) {
   const clock = yield* Clock.Clock
   const random = yield* Random.Random
-  const window = new SlidingWindow(limit, windowMs, () => random.nextIntUnsafe())
+  const window = new SlidingWindow(limit, windowMs, () => random.nextIntUnsafe(), admissionsMax)
   const nowMs = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
   return RateLimiter.of({
     admit: (ip) => Effect.sync(() => window.admit(ip, nowMs())),

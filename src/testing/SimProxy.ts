@@ -13,7 +13,7 @@ import type { BindFailed } from "../control/Follower.ts"
 import { ControlPlane } from "../control/ControlPlane.ts"
 import { Drain } from "../control/Drain.ts"
 import { GeoIp } from "../firewall/GeoIp.ts"
-import { RateLimiter } from "../firewall/RateLimiter.ts"
+import { RateLimiter, type RateLimit } from "../firewall/RateLimiter.ts"
 import { DescriptorBudget } from "../net/DescriptorBudget.ts"
 import { Dialer } from "../net/Dialer.ts"
 import type { Network } from "../net/Network.ts"
@@ -42,7 +42,7 @@ export interface SimProxyOptions {
   /** The descriptor budget. */
   readonly socketsMax?: number
   readonly shutdownTimeoutMs?: number
-  readonly rateLimit?: { readonly limit: number; readonly windowMs: number }
+  readonly rateLimit?: RateLimit
   /** By canonical address. */
   readonly countries?: ReadonlyMap<string, string>
   /** Is given each connection's line of the access log. */

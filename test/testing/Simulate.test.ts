@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { type Context, Effect, Layer } from "effect"
 import { spawn } from "node:child_process"
-import { RateLimiter } from "../../src/index.ts"
+import { AccessLog, ConnectionQuota, DescriptorBudget, GeoIp, RateLimiter } from "../../src/index.ts"
 import { simulate } from "../../src/testing/simulator/Simulate.ts"
 import { storyOf } from "../../src/testing/simulator/Story.ts"
 
@@ -49,12 +49,55 @@ describe("a trace", () => {
   })
 })
 
-it("finds what a layer of one's own does wrong", () => {
-  /** Admits everybody, and forgets the rate limit. */
-  const generous = Layer.effect(
-    RateLimiter,
-    Effect.map(RateLimiter, (limiter) => ({ ...limiter, admit: () => Effect.succeed(true) }))
-  )
-  const found = SEEDS.slice(0, 10).flatMap((seed) => simulate(seed, { replace: generous }).violations)
-  assert.isTrue(found.some((violation) => violation.includes("was admitted once more")))
+describe("what a layer does wrong is found:", () => {
+  const amended = <Id, Service extends object>(
+    service: Context.Service<Id, Service>,
+    amend: (own: Service) => Partial<Service>
+  ) =>
+    Layer.effect(
+      service,
+      Effect.map(service, (own) => ({ ...own, ...amend(own) }))
+    )
+
+  it.each([
+    [
+      "a rate limiter that admits everybody",
+      amended(RateLimiter, () => ({ admit: () => Effect.succeed(true) })),
+      /was admitted once more after \d+ times/
+    ],
+    [
+      "a quota that nobody uses up",
+      amended(ConnectionQuota, () => ({ take: () => true })),
+      /was let in although :445 had \d+ already/
+    ],
+    [
+      "an access log that tells everything twice",
+      amended(AccessLog, (own) => ({
+        connection: (entry) => {
+          own.connection(entry)
+          own.connection(entry)
+        }
+      })),
+      /has ended twice/
+    ],
+    [
+      "a country for nobody",
+      amended(GeoIp, () => ({ country: () => "" })),
+      /ended as \w+, and may as (\w+, )*blocked_country/
+    ],
+    [
+      "a budget of descriptors without end",
+      amended(DescriptorBudget, (own) => ({
+        reserve: () => own.reserve(),
+        take: () => ({ takeBackend: () => true, releaseBackend: () => {}, release: () => {} })
+      })),
+      /the edge has \d+ sockets, with a budget of \d+/
+    ]
+  ])("%s", (_, replace, expected) => {
+    // Each shows in some seeds only.
+    const found = SEEDS.some((seed) =>
+      simulate(seed, { replace }).violations.some((violation) => expected.test(violation))
+    )
+    assert.isTrue(found)
+  })
 })

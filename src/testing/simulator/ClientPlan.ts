@@ -67,7 +67,8 @@ export const drawClient = (draw: Draw, number: number, spanMs: number, helloByte
   const dribbles = draw.chance(25)
   return {
     number,
-    atMs: draw.integer(1, spanMs),
+    // In tens, as the rate limit's window is, so that some come at its very end.
+    atMs: 10 * draw.integer(1, Math.floor(spanMs / 10)),
     kind,
     listener,
     from: peer,
@@ -131,7 +132,7 @@ const headerBytes = (header: HeaderKind, client: SocketAddress, number: number):
     case "none":
       return new Uint8Array(0)
     case "v1":
-      return Buffer.from(`PROXY TCP${client.ip.family} ${client.ip.text} ${destination.ip.text} ${client.port} 443\r\n`)
+      return Buffer.from(`PROXY ${addressesOf(client, destination, number)} ${client.port} 443\r\n`)
     case "v2":
       return writeProxyHeader({
         client,
@@ -145,6 +146,12 @@ const headerBytes = (header: HeaderKind, client: SocketAddress, number: number):
       return number % 2 === 0 ? Buffer.from("PROXY TCP4 over there\r\n") : Uint8Array.of(...V2_SIGNATURE, 0x11, 0)
   }
 }
+
+/** An IPv4 address may come as IPv4-mapped (RFC 4291 2.5.5.2), and is the same. */
+const addressesOf = (client: SocketAddress, destination: SocketAddress, number: number): string =>
+  client.ip.family === 4 && number % 2 === 0
+    ? `TCP6 ::ffff:${client.ip.text} ::ffff:${destination.ip.text}`
+    : `TCP${client.ip.family} ${client.ip.text} ${destination.ip.text}`
 
 const V2_SIGNATURE = [13, 10, 13, 10, 0, 13, 10, 0x51, 0x55, 0x49, 0x54, 10]
 

@@ -1,4 +1,5 @@
 /** Everything about a simulation that is decided before it begins, from its seed. Plain values. */
+import type { RateLimit } from "../../firewall/RateLimiter.ts"
 import type { Link } from "../../net/sim/Link.ts"
 import type { Settings } from "../../pipeline/Settings.ts"
 import { Draw } from "../Draw.ts"
@@ -13,7 +14,7 @@ export interface Plan {
   readonly shuffled: boolean
   readonly link: Partial<Link>
   readonly settings: SimSettings
-  readonly rateLimit: { readonly limit: number; readonly windowMs: number }
+  readonly rateLimit: RateLimit
   /** The edge's descriptor budget. */
   readonly socketsMax: number
   readonly site: Site
@@ -25,6 +26,9 @@ export interface Plan {
   readonly shutdownTimeoutMs: number
 }
 
+/** More than there are clients; a million would take longer to make than all the rest. */
+const ADMISSIONS_MAX = 1024
+
 /** Those of L4. */
 export type SimSettings = Pick<
   Settings["Service"],
@@ -33,7 +37,7 @@ export type SimSettings = Pick<
 
 export const drawPlan = (seed: number): Plan => {
   const draw = new Draw(`plan ${seed}`)
-  const spanMs = draw.integer(500, 3000)
+  const spanMs = 10 * draw.integer(50, 300)
   const site = drawSite(draw)
   const settings: SimSettings = {
     helloTimeoutMs: draw.integer(200, 600),
@@ -46,21 +50,21 @@ export const drawPlan = (seed: number): Plan => {
     seed,
     shuffled: draw.chance(50),
     link: {
-      latencyMs: { min: 0, max: draw.integer(0, 8) },
+      latencyMs: { min: 0, max: draw.pick([0, 1, 3, 8]) },
       segmentBytes: { min: draw.pick([1, 20, 200]), max: draw.integer(200, 1500) },
       sendBytesMax: draw.integer(4096, 32_768),
       receiveBytesMax: draw.integer(4096, 32_768)
     },
     settings,
     rateLimit: draw.chance(60)
-      ? { limit: draw.integer(1, 4), windowMs: draw.integer(200, 1500) }
+      ? { limit: draw.integer(1, 4), windowMs: 10 * draw.integer(10, 150), admissionsMax: ADMISSIONS_MAX }
       : { limit: 0, windowMs: 1000 },
     socketsMax: draw.chance(30) ? draw.integer(8, 20) : 1000,
     site,
     clients: draw.times(draw.integer(55, 80), (i) => drawClient(draw, i, spanMs, settings.helloBytesMax)),
     admin: draw.times(draw.integer(22, 40), (i) => drawAdmin(draw, i, spanMs, site.backends)),
     faults: drawFaults(draw, spanMs),
-    shutdownAtMs: draw.chance(50) ? draw.integer(spanMs / 2, spanMs) : spanMs + draw.integer(0, 3000),
+    shutdownAtMs: draw.chance(50) ? draw.integer(Math.floor(spanMs / 2), spanMs) : spanMs + draw.integer(0, 3000),
     shutdownTimeoutMs: draw.integer(50, 1500)
   }
 }
