@@ -56,6 +56,19 @@ export default tseslint.config(
     rules: { "no-restricted-imports": ["error", { patterns: [CONTROL_PLANE] }] }
   },
   {
+    // What runs in a browser.
+    files: ["src/metrics/live/*.js"],
+    languageOptions: {
+      sourceType: "script",
+      globals: Object.fromEntries(
+        ["document", "Intl", "getComputedStyle", "uPlot", "EventSource", "ResizeObserver", "matchMedia"].map((name) => [
+          name,
+          "readonly"
+        ])
+      )
+    }
+  },
+  {
     files: ["bin/**", "*.js", "scripts/**"],
     languageOptions: { globals: { process: "readonly", console: "readonly", URL: "readonly" } }
   }

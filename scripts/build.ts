@@ -1,6 +1,7 @@
-// Emits what is published into dist/: JavaScript, types and source maps, from nothing.
+// Emits what is published into dist/, from nothing: JavaScript and types, and the live page as it is.
 import { execFileSync } from "node:child_process"
-import { rmSync } from "node:fs"
+import { cpSync, rmSync } from "node:fs"
 
 rmSync("dist", { recursive: true, force: true })
 execFileSync("tsc", ["-p", "tsconfig.build.json"], { stdio: "inherit" })
+cpSync("src/metrics/live", "dist/metrics/live", { recursive: true })

@@ -7,6 +7,7 @@ import * as ControlThread from "../control/ControlThread.ts"
 import { Drain } from "../control/Drain.ts"
 import { GeoIp } from "../firewall/GeoIp.ts"
 import { RateLimiter } from "../firewall/RateLimiter.ts"
+import { LiveView } from "../metrics/LiveView.ts"
 import { Metrics } from "../metrics/Metrics.ts"
 import * as MetricsServer from "../metrics/MetricsServer.ts"
 import { DescriptorBudget } from "../net/DescriptorBudget.ts"
@@ -55,7 +56,10 @@ export const serve = Effect.fn("serve")(function* <E, R>(
 
 const serveMetrics = Effect.fnUntraced(function* (file: string, { metrics }: Config) {
   if (metrics === undefined) return
-  const services = yield* Layer.build(Metrics.layer(version))
+  const layer = metrics.dashboard
+    ? Layer.merge(Metrics.layer(version), LiveView.layer(version))
+    : Metrics.layer(version)
+  const services = yield* Layer.build(layer)
   yield* MetricsServer.serve(metrics).pipe(
     Effect.provideContext(services),
     Effect.mapError(({ message }) => new ConfigError({ file, problems: [{ path: "metrics.addr", message }] }))

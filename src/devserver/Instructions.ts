@@ -73,12 +73,13 @@ const manage = (socket: string): ReadonlyArray<string> => [
   ""
 ]
 
-const observe = ({ environment }: Running, { addr, path }: Metrics): ReadonlyArray<string> => {
+const observe = ({ environment }: Running, { addr, dashboard, path }: Metrics): ReadonlyArray<string> => {
   const { host, port } = reach(Result.getOrThrow(parseListenAddress(addr)))
   const origin = `http://${host}:${port}`
   const curl = ["curl", ...(PLAIN_PROXY_VARIABLES.some((name) => environment[name]) ? ["--noproxy", "*"] : [])]
   const lines = [`${origin}/healthz`, `${origin}${path}`].map((url) => [...curl, url].map(shellWord).join(" "))
-  return ["See how it is:", "", ...lines.map((line) => `  ${line}`), ""]
+  const page = dashboard ? [`  ${origin}/ in a browser`] : []
+  return ["See how it is:", "", ...page, ...lines.map((line) => `  ${line}`), ""]
 }
 
 type Metrics = NonNullable<Config["metrics"]>

@@ -1,12 +1,12 @@
 /**
- * The operator's HTTP server, on `[metrics] addr`: the metrics, and whether the proxy accepts.
+ * The operator's HTTP server, on `[metrics] addr`: the metrics, whether the proxy accepts, and the live page.
  *
  * It changes nothing and asks for no password, so it belongs on an address that only operators reach. It is on the data
  * plane's thread and gives way to connections between slices of a page. Connections, headers and waiting are bounded.
  * The scope owns it; when that closes, what is under way is cut off.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { Effect, HashMap, Result, type Scope, Stream } from "effect"
+import { Effect, HashMap, Option, Result, type Scope, Stream } from "effect"
 import { HttpServerRequest, HttpServerResponse } from "effect/http"
 import type { ServeError } from "effect/http/HttpServerError"
 import { createServer, type Server } from "node:http"
@@ -14,6 +14,7 @@ import { Drain } from "../control/Drain.ts"
 import { DataPlane } from "../server/DataPlane.ts"
 import { parseListenAddress } from "../snapshot/Endpoint.ts"
 import { CONTENT_TYPE } from "./Exposition.ts"
+import { LiveView } from "./LiveView.ts"
 import { Metrics } from "./Metrics.ts"
 
 export interface MetricsServerOptions {
@@ -28,7 +29,7 @@ export interface MetricsServerError {
   readonly message: string
 }
 
-/** Listens, and serves until the scope closes. */
+/** Listens, and serves until the scope closes; the live page where there is a `LiveView`. */
 export const serve = Effect.fn("MetricsServer.serve")(function* ({
   addr,
   path
@@ -40,7 +41,7 @@ export const serve = Effect.fn("MetricsServer.serve")(function* ({
     // A scrape that has begun is not worth waiting for, nor is a client that is yet to send its request.
     gracefulShutdownTimeout: 0
   }).pipe(Effect.mapError((error) => ({ message: listenProblem(addr, error) })))
-  yield* server.serve(answer(path))
+  yield* server.serve(answer(path, Option.getOrUndefined(yield* Effect.serviceOption(LiveView))))
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       node.close()
@@ -59,6 +60,9 @@ const HEADER_BYTES_MAX = 16 * 1024
 /** How long a request may take to come. */
 const REQUEST_TIMEOUT_MS = 10_000
 
+/** How long a client may not take what it is sent; a live page takes something every second. */
+const STALL_TIMEOUT_MS = 30_000
+
 /** Longer than collectors wait between two scrapes, so that each keeps one connection. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000
 
@@ -71,17 +75,18 @@ const boundedServer = (): Server => {
     connectionsCheckingInterval: REQUEST_TIMEOUT_MS / 2
   })
   server.maxConnections = CONNECTIONS_MAX
+  server.timeout = STALL_TIMEOUT_MS
   return server
 }
 
-const answer = (metricsPath: string) =>
+const answer = (metricsPath: string, live: LiveView["Service"] | undefined) =>
   Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
     if (request.method !== "GET" && request.method !== "HEAD") return NOT_ALLOWED
     const [path] = request.url.split("?", 1)
     if (path === metricsPath) return yield* metricsPage
     if (path === "/healthz") return yield* health
-    return NOT_FOUND
+    return yield* live?.answer(path ?? "") ?? Effect.succeed(NOT_FOUND)
   })
 
 const NOT_ALLOWED = HttpServerResponse.text("only GET and HEAD\n", { status: 405, headers: { allow: "GET, HEAD" } })

@@ -8,6 +8,11 @@ export class Alarm {
     this.#raisedAt = now
     return true
   }
+
+  /** Whether it was raised within the last minute. */
+  isRecent(now: number): boolean {
+    return now - this.#raisedAt < ALARM_INTERVAL_MS
+  }
 }
 
 /** Often enough to be seen by whoever looks, seldom enough to leave room for everything else. */
