@@ -11,7 +11,7 @@ import { differences } from "../store/Difference.ts"
 import { AlreadyExists, FailedPrecondition, InvalidArgument } from "./AdminError.ts"
 import type { Request } from "./AdminRpcs.ts"
 import { AdminSettings } from "./AdminSettings.ts"
-import { noGeoIp, problemsOf } from "./Replies.ts"
+import { certificateProblems, noGeoIp, problemsOf } from "./Replies.ts"
 import { readPath, readState } from "./Requests.ts"
 
 export const proxyOperations = Effect.gen(function* () {
@@ -25,6 +25,7 @@ export const proxyOperations = Effect.gen(function* () {
     getStatus: Effect.fn("getStatus")(function* () {
       const { revision, state } = control.current
       const status = yield* follower.status
+      const problems = certificateProblems(status.certificateProblems)
       const now = yield* Clock.currentTimeMillis
       return {
         version: settings.version,
@@ -36,7 +37,7 @@ export const proxyOperations = Effect.gen(function* () {
           ...listener,
           routeCount: state.routeCount(listener.addr),
           activeConnections: status.activeByListener[listener.addr] ?? 0,
-          problems: problemsOf(state.routes(listener.addr))
+          problems: problemsOf(state.routes(listener.addr), problems)
         })),
         draining: drain.began,
         revision

@@ -1,6 +1,7 @@
 /** What operations answer with, from the state's own values; and the refusals that several of them share. */
 import { DateTime } from "effect"
 import { L7_UNSERVED } from "../config/Unserved.ts"
+import type { CertificateProblem } from "../control/Follower.ts"
 import type { Explanation } from "../pipeline/Explain.ts"
 import type { ConnectionEvent, ConnectionView } from "../server/ConnectionView.ts"
 import type { Route } from "../snapshot/Snapshot.ts"
@@ -20,13 +21,28 @@ export const noGeoIp = (): FailedPrecondition =>
 /** Options of L7 alone have their defaults on an L4 route. */
 export const toRoute = (route: Route): RouteReply => RouteReply.make(route)
 
-/** What keeps routes of a listener from being served. */
-export const problemsOf = (routes: ReadonlyArray<Route>): ReadonlyArray<string> => {
-  const unserved = routes.filter(({ mode }) => mode === "l7")
-  const shown = unserved.slice(0, PROBLEMS_SHOWN_MAX).map(({ hostname }) => `route ${hostname}: ${L7_UNSERVED}`)
-  const more = unserved.length - shown.length
-  return more > 0 ? [...shown, `and ${more} more L7 routes`] : shown
+/** What keeps routes of a listener from being served, or from being served with what their files hold now. */
+export const problemsOf = (routes: ReadonlyArray<Route>, certificates: CertificateProblems): ReadonlyArray<string> => {
+  const problems = routes.flatMap((route) => {
+    if (route.mode === "l4") return []
+    const found = certificates.get(filesOf(route))
+    return [`route ${route.hostname}: ${found === undefined ? L7_UNSERVED : describeCertificate(found)}`]
+  })
+  const more = problems.length - PROBLEMS_SHOWN_MAX
+  return more > 0 ? [...problems.slice(0, PROBLEMS_SHOWN_MAX), `and ${more} more L7 routes`] : problems
 }
+
+/** By the files that a route names. */
+export type CertificateProblems = ReadonlyMap<string, CertificateProblem>
+
+export const certificateProblems = (problems: ReadonlyArray<CertificateProblem>): CertificateProblems =>
+  new Map(problems.map((problem) => [filesOf(problem), problem]))
+
+const filesOf = ({ tlsCert, tlsKey }: { readonly tlsCert: string; readonly tlsKey: string }): string =>
+  `${tlsCert}\0${tlsKey}`
+
+const describeCertificate = ({ problem, served }: CertificateProblem): string =>
+  `${problem}; ${served ? "the certificate from before is served" : "its connections are reset"}`
 
 /** As many as somebody reads; the status of a proxy with thousands of routes stays small. */
 const PROBLEMS_SHOWN_MAX = 20

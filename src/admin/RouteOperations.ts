@@ -1,7 +1,8 @@
 /** `listRoutes`, `addRoute`, `removeRoute`. */
 import type { FileSystem } from "effect"
 import { Effect, Result } from "effect"
-import { checkRouteCertificate, coveredHostnames } from "../config/CertificateCheck.ts"
+import { checkRouteCertificate } from "../config/CertificateCheck.ts"
+import { coalescingWarningsOf } from "../config/Coalescing.ts"
 import { showText } from "../config/Printable.ts"
 import { L7_UNSERVED } from "../config/Unserved.ts"
 import { ControlPlane, type Decision } from "../control/ControlPlane.ts"
@@ -67,16 +68,8 @@ const checkCertificate = Effect.fnUntraced(function* (route: Route) {
   return yield* new InvalidArgument({ message })
 })
 
-/** Browsers take a connection to one name for every other name that its certificate covers. */
 const warningsOf = Effect.fnUntraced(function* (state: StateIndex, addr: string, route: Route) {
-  if (route.mode === "l4") return []
-  const others = state.routes(addr).flatMap(({ hostname }) => (hostname === route.hostname ? [] : hostname))
-  const covered = yield* coveredHostnames(route.tlsCert, others)
-  return [
-    `route: ${L7_UNSERVED}`,
-    ...covered.map(
-      (other) =>
-        `the certificate of ${route.hostname} also covers ${other} on ${addr}: browsers will use one connection for both, and be answered 421 for ${other}`
-    )
-  ]
+  const others = state.routes(addr).filter(({ hostname }) => hostname !== route.hostname)
+  const coalescing = yield* coalescingWarningsOf(addr, route, others)
+  return route.mode === "l7" ? [`route: ${L7_UNSERVED}`, ...coalescing] : coalescing
 })

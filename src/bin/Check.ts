@@ -2,6 +2,7 @@
 import { Console, Effect, Layer, Result } from "effect"
 import { checkCertificates, checkRouteCertificate } from "../config/CertificateCheck.ts"
 import { inspectFile, stateOf, type Config, type Inspection } from "../config/Config.ts"
+import { coalescingWarnings } from "../config/Coalescing.ts"
 import { ConfigError, type ConfigProblem } from "../config/ConfigError.ts"
 import { countryProblems, unservedRoutes, unservedSections } from "../config/Unserved.ts"
 import { GeoIp } from "../firewall/GeoIp.ts"
@@ -37,7 +38,11 @@ export const check = Effect.fn("check")(function* (file: string) {
   if (reports.length > 0 || config === undefined) {
     return yield* Effect.fail({ message: reports.map(({ message }) => message).join("\n") })
   }
-  for (const warning of [...unservedSections(config), ...unservedRoutes(state ?? config)])
+  for (const warning of [
+    ...unservedSections(config),
+    ...unservedRoutes(state ?? config),
+    ...(yield* coalescingWarnings((state ?? config).listeners))
+  ])
     yield* Console.error(`warning: ${warning}`)
   yield* checkOpenFiles
   yield* Console.log(`${file}: ok (${describe(stateOf(config))})`)

@@ -8,6 +8,7 @@ import { AdminClient } from "../admin/AdminClient.ts"
 import { Route } from "../admin/AdminSchema.ts"
 import { checkCertificates } from "../config/CertificateCheck.ts"
 import { loadConfig, stateOf, type Config } from "../config/Config.ts"
+import { coalescingWarnings } from "../config/Coalescing.ts"
 import { ConfigError } from "../config/ConfigError.ts"
 import { unservedRoutes } from "../config/Unserved.ts"
 import { diff, EMPTY } from "../snapshot/Change.ts"
@@ -22,7 +23,9 @@ export const importFile = Effect.fn("import")(function* (file: string, dryRun: b
   const config = yield* loadConfig(file, process.env)
   const problems = yield* checkCertificates(config.listeners)
   if (problems.length > 0) return yield* new ConfigError({ file, problems })
-  for (const warning of [...config.warnings, ...unservedRoutes(config)]) yield* Console.error(`warning: ${warning}`)
+  const coalescing = yield* coalescingWarnings(config.listeners)
+  for (const warning of [...config.warnings, ...unservedRoutes(config), ...coalescing])
+    yield* Console.error(`warning: ${warning}`)
   const lines = yield* dryRun ? preview(config) : apply(config)
   for (const line of lines) yield* Console.log(line)
   if (lines.length === 0) yield* Console.log(`${config.database.path} is equal to ${file} already`)

@@ -47,13 +47,3 @@ const problemOf = (key: string, file: string, message: string): ConfigProblem =>
   path: key,
   message: `${showText(file)} ${message}`
 })
-
-/** Those of the names that the certificate in `file` is good for; none where it cannot be read. */
-export const coveredHostnames = Effect.fnUntraced(function* (
-  file: string,
-  hostnames: ReadonlyArray<string>
-): Effect.fn.Return<ReadonlyArray<string>, never, FileSystem.FileSystem> {
-  const read = yield* Effect.result(readCertificates(file))
-  const certificate = Result.isSuccess(read) ? read.success[0] : undefined
-  return certificate === undefined ? [] : hostnames.filter((name) => certificate.checkHost(name) !== undefined)
-})

@@ -8,6 +8,7 @@ import * as AdminOperations from "../admin/AdminOperations.ts"
 import * as AdminServer from "../admin/AdminServer.ts"
 import { AdminSettings } from "../admin/AdminSettings.ts"
 import { checkFree } from "../admin/AdminSocket.ts"
+import { coalescingWarnings } from "../config/Coalescing.ts"
 import * as Log from "../observe/Log.ts"
 import { LogSink } from "../observe/LogSink.ts"
 import { ControlPlane } from "./ControlPlane.ts"
@@ -43,6 +44,15 @@ const start = Effect.andThen(
   Layer.build(layerControl)
 )
 
+/** Once the proxy serves: nobody waits for thousands of certificates to be read for a warning. */
+const warnOfCoalescing = Effect.gen(function* () {
+  const { listeners } = (yield* ControlPlane).current.state.toState()
+  yield* StoredState.warnOfAll(
+    yield* coalescingWarnings(listeners),
+    (more) => `${more} more hostnames are covered by the certificate of another route`
+  )
+})
+
 /** Starts, tells the main thread how that went, and ends when it says so. */
 const program = Effect.gen(function* () {
   const main = yield* RpcClient.make(FollowerRpcs)
@@ -50,7 +60,13 @@ const program = Effect.gen(function* () {
   yield* Effect.forkScoped(Effect.andThen(main.awaitDrain(), drain.begin))
   yield* Effect.matchEffect(start, {
     onFailure: ({ message }) => main.failed({ message }),
-    onSuccess: () => Effect.andThen(main.started(), main.awaitStop())
+    onSuccess: (services) =>
+      main
+        .started()
+        .pipe(
+          Effect.andThen(Effect.forkScoped(Effect.provideContext(warnOfCoalescing, services))),
+          Effect.andThen(main.awaitStop())
+        )
   })
 }).pipe(Effect.scoped)
 

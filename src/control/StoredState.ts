@@ -67,7 +67,11 @@ const warnOfDifferences = (file: string, config: Config, state: State) => {
   )
 }
 
-const warnOfAll = Effect.fnUntraced(function* (lines: ReadonlyArray<string>, describeMore: (more: number) => string) {
+/** Each a warning of the log, up to a bound. */
+export const warnOfAll = Effect.fnUntraced(function* (
+  lines: ReadonlyArray<string>,
+  describeMore: (more: number) => string
+) {
   for (const line of lines.slice(0, WARNINGS_MAX)) yield* Effect.logWarning(line)
   const more = lines.length - WARNINGS_MAX
   if (more > 0) yield* Effect.logWarning(describeMore(more))
