@@ -4,6 +4,7 @@ import { Argument, Command, Flag } from "effect/cli"
 import { AdminClient } from "../admin/AdminClient.ts"
 import { type Connection, ConnectionEvent } from "../admin/AdminSchema.ts"
 import { countFlag } from "./Arguments.ts"
+import { eventHeader, eventRow } from "./EventRows.ts"
 import { answer, Output } from "./Output.ts"
 import { formatAge, formatBytes } from "./Quantity.ts"
 import { type Column, table } from "./Table.ts"
@@ -46,10 +47,18 @@ const columnsAt = (now: number): ReadonlyArray<Column<Connection>> => [
 const watch = Command.make("watch", {}, () =>
   Effect.gen(function* () {
     const output = yield* Output
+    const { json, width } = output
     const encode = Schema.encodeSync(ConnectionEvent)
     const events = (yield* AdminClient).watchConnections({})
-    const line = (event: ConnectionEvent) => (output.json ? JSON.stringify(encode(event)) : eventLine(event))
-    yield* output.print(Stream.map(events, line)).pipe(Effect.raceFirst(interrupted))
+    const clock = yield* Clock.Clock
+    const lines =
+      json || width === undefined
+        ? Stream.map(events, (event) => (json ? JSON.stringify(encode(event)) : eventLine(event)))
+        : Stream.concat(
+            Stream.succeed(eventHeader(width)),
+            Stream.map(events, (event) => eventRow(event, clock.currentTimeMillisUnsafe(), width))
+          )
+    yield* output.print(lines).pipe(Effect.raceFirst(interrupted))
   })
 ).pipe(Command.withDescription("Print a line as each connection opens and closes, until Ctrl+C"))
 

@@ -18,8 +18,8 @@ export class Output extends Context.Service<
     readonly json: boolean
     /** Of the terminal; `undefined`: stdout is none, or nobody knows. */
     readonly width: number | undefined
-    /** Each line as it comes. */
-    print(lines: Stream.Stream<string, Unanswered>): Effect.Effect<void, Unanswered | Unprinted>
+    /** Each line as it comes. Colors are for terminals, whose users want them. */
+    print(lines: Stream.Stream<string | ColoredLine, Unanswered>): Effect.Effect<void, Unanswered | Unprinted>
   }
 >()("mc-proxy/ctl/Output") {
   static layer(json: boolean): Layer.Layer<Output, never, Stdio.Stdio | Terminal.Terminal> {
@@ -31,9 +31,10 @@ export class Output extends Context.Service<
         const columns = (yield* stdio.stdoutIsTerminal) ? yield* terminal.columns : 0
         // A terminal that has been told no size has 0.
         const width = columns > 0 ? columns : undefined
-        const print = (lines: Stream.Stream<string, Unanswered>) =>
+        const colored = width !== undefined && !process.env["NO_COLOR"]
+        const print = (lines: Stream.Stream<string | ColoredLine, Unanswered>) =>
           lines.pipe(
-            Stream.map((line) => `${escapeInvisible(line)}\n`),
+            Stream.map((line) => `${typeof line === "string" ? escapeInvisible(line) : paint(line, colored)}\n`),
             Stream.run(stdio.stdout()),
             Effect.catchTag("PlatformError", endOrFail)
           )
@@ -41,6 +42,21 @@ export class Output extends Context.Service<
       })
     )
   }
+}
+
+export interface ColoredLine {
+  readonly text: string
+  readonly color: Color
+}
+
+export type Color = "plain" | "dim" | "green" | "yellow" | "red"
+
+/** Select Graphic Rendition (ECMA-48 8.3.117). */
+const SGR: Readonly<Record<Color, number>> = { plain: 0, dim: 2, green: 32, yellow: 33, red: 31 }
+
+const paint = ({ color, text }: ColoredLine, colored: boolean): string => {
+  const line = escapeInvisible(text)
+  return colored && color !== "plain" ? `\u001b[${SGR[color]}m${line}\u001b[0m` : line
 }
 
 type Unanswered = AdminError | AdminUnreachable

@@ -32,6 +32,19 @@ export const table = <Row>(
   })
 }
 
+/** One of a line whose columns' widths are known before its rows are. */
+export interface Cell {
+  readonly text: string
+  readonly width: number
+  readonly right?: boolean
+}
+
+/** A line of its own, of `width` at most. */
+export const row = (cells: ReadonlyArray<Cell>, width: number): string => {
+  const padded = cells.map(({ right = false, text, width }) => pad(cut(escapeInvisible(text), width), width, right))
+  return cut(padded.join(GAP).trimEnd(), width)
+}
+
 /** An empty cell would leave one in doubt where a column is. */
 const shown = (text: string): string => (text === "" ? "-" : escapeInvisible(text))
 

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Effect, Stream } from "effect"
+import { stripVTControlCharacters } from "node:util"
 import { Unavailable } from "../../src/admin/AdminError.ts"
 import { Connection, type ConnectionEvent } from "../../src/admin/AdminSchema.ts"
 import { startAdmin } from "../admin/StubAdmin.ts"
@@ -88,6 +89,28 @@ describe("connections watch", () => {
           "closed id=c2 listener=:443 client=192.0.2.1:1000 country=SE hostname=a.test backend=127.0.0.1:18443 mode=l4" +
           " outcome=done from_client=517 from_backend=5000000\n"
       )
+    })
+  )
+
+  it.live("is aligned on a terminal, within its width, and colored by the outcome", () =>
+    Effect.gen(function* () {
+      const blocked = { event: "closed", connection: FRESH, outcome: "blocked_ip", dropped: 0 } as const
+      const { socket } = yield* startAdmin({ watchConnections: () => Stream.fromIterable([...EVENTS, blocked]) })
+      const linesAt = (width: number) =>
+        Effect.map(ctl(socket, ["connections", "watch"], { width }), ({ stdout }) => stdout.trimEnd().split("\n"))
+
+      const painted = yield* linesAt(160)
+      const startOf = (line: string) => line.slice(0, line.indexOf("m") + 1)
+      assert.deepStrictEqual(
+        painted.map(startOf),
+        [2, 2, 33, 32, 33].map((color) => `\u001b[${color}m`)
+      )
+      const plain = painted.map(stripVTControlCharacters)
+      const column = plain[0]!.indexOf("HOSTNAME")
+      assert.strictEqual(plain[3]!.indexOf("a.test"), column)
+      assert.match(plain[3]!, /^done +192\.0\.2\.1:1000 +a\.test +127\.0\.0\.1:18443 .* 517 B +4\.8 MiB +c2$/)
+      assert.match(plain[4]!, /^blocked_ip +192\.0\.2\.1:1000 /)
+      for (const line of (yield* linesAt(80)).map(stripVTControlCharacters)) assert.isAtMost(line.length, 80)
     })
   )
 

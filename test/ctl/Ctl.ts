@@ -4,6 +4,9 @@ import { Cause, Console, Effect, Exit, Layer, Option, Sink, Stdio, Stream, Termi
 import { layerCli } from "../../src/bin/Main.ts"
 import { ctl as runCtl } from "../../src/ctl/Ctl.ts"
 
+// Whoever runs the tests may want none; the terminals in them are others'.
+delete process.env["NO_COLOR"]
+
 export interface CtlOptions {
   readonly stdin?: string
   /** The width of the terminal that stdout is. Left out: it is none. */
