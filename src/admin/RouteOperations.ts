@@ -69,7 +69,9 @@ const checkCertificate = Effect.fnUntraced(function* (route: Route) {
 })
 
 const warningsOf = Effect.fnUntraced(function* (state: StateIndex, addr: string, route: Route) {
-  const others = state.routes(addr).filter(({ hostname }) => hostname !== route.hostname)
+  // Of a listener's thousands of routes, only those with a certificate concern one without.
+  const concerned = route.mode === "l4" ? state.l7Routes(addr) : state.routes(addr)
+  const others = concerned.filter(({ hostname }) => hostname !== route.hostname)
   const coalescing = yield* coalescingWarningsOf(addr, route, others)
   return route.mode === "l7" ? [`route: ${L7_UNSERVED}`, ...coalescing] : coalescing
 })

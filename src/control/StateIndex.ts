@@ -7,7 +7,7 @@
 import { HashMap, Option, Result } from "effect"
 import { ruleKey, type Change, type ListenerSettings, type State } from "../snapshot/Change.ts"
 import type { FirewallRule } from "../snapshot/FirewallRule.ts"
-import type { Route } from "../snapshot/Snapshot.ts"
+import type { L7Route, Route } from "../snapshot/Snapshot.ts"
 
 export class StateIndex {
   static readonly empty = new StateIndex(new Map(), HashMap.empty(), 0)
@@ -47,6 +47,11 @@ export class StateIndex {
     return inOrder(this.#listeners.get(addr)?.routes ?? HashMap.empty())
   }
 
+  /** Those that terminate TLS, found without a look at the others. */
+  l7Routes(addr: string): ReadonlyArray<L7Route> {
+    return inOrder(this.#listeners.get(addr)?.l7Routes ?? HashMap.empty())
+  }
+
   routeCount(addr: string): number {
     return HashMap.size(this.#listeners.get(addr)?.routes ?? HashMap.empty())
   }
@@ -79,8 +84,8 @@ export class StateIndex {
     for (const edit of change) {
       switch (edit._tag) {
         case "PutListener": {
-          const routes = listeners.get(edit.listener.addr)?.routes ?? HashMap.empty()
-          listeners.set(edit.listener.addr, { settings: edit.listener, routes })
+          const { l7Routes, routes } = listeners.get(edit.listener.addr) ?? NO_ROUTES
+          listeners.set(edit.listener.addr, { settings: edit.listener, routes, l7Routes })
           break
         }
         case "RemoveListener":
@@ -89,14 +94,17 @@ export class StateIndex {
         case "PutRoute": {
           const listener = listeners.get(edit.listener)
           if (listener === undefined) return Result.fail(`there is no listener ${edit.listener}`)
-          const routes = put(listener.routes, edit.route.hostname, edit.route, next++)
-          listeners.set(edit.listener, { ...listener, routes })
+          listeners.set(edit.listener, withRoute(listener, edit.route, next++))
           break
         }
         case "RemoveRoute": {
           const listener = listeners.get(edit.listener)
           if (listener === undefined) break
-          listeners.set(edit.listener, { ...listener, routes: HashMap.remove(listener.routes, edit.hostname) })
+          listeners.set(edit.listener, {
+            ...listener,
+            routes: HashMap.remove(listener.routes, edit.hostname),
+            l7Routes: HashMap.remove(listener.l7Routes, edit.hostname)
+          })
           break
         }
         case "PutRules":
@@ -117,7 +125,11 @@ export class StateIndex {
 interface ListenerEntry {
   readonly settings: ListenerSettings
   readonly routes: Ordered<Route>
+  /** Those among them that terminate TLS; who asks for them does so for every route that is added. */
+  readonly l7Routes: Ordered<L7Route>
 }
+
+const NO_ROUTES: Pick<ListenerEntry, "routes" | "l7Routes"> = { routes: HashMap.empty(), l7Routes: HashMap.empty() }
 
 /** Items by name, each with its place among the others. */
 type Ordered<A> = HashMap.HashMap<string, Placed<A>>
@@ -125,6 +137,17 @@ type Ordered<A> = HashMap.HashMap<string, Placed<A>>
 interface Placed<A> {
   readonly item: A
   readonly place: number
+}
+
+const withRoute = (listener: ListenerEntry, route: Route, place: number): ListenerEntry => {
+  const routes = put(listener.routes, route.hostname, route, place)
+  if (route.mode === "l4") return { ...listener, routes, l7Routes: HashMap.remove(listener.l7Routes, route.hostname) }
+  const known = Option.getOrThrow(HashMap.get(routes, route.hostname))
+  return {
+    ...listener,
+    routes,
+    l7Routes: HashMap.set(listener.l7Routes, route.hostname, { item: route, place: known.place })
+  }
 }
 
 /** An item that is put again keeps its place. */

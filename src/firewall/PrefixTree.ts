@@ -50,14 +50,16 @@ export class PrefixTree {
   }
 
   /** The same object when it has them all. */
-  add(networks: Iterable<Cidr>): PrefixTree {
+  add(networks: ReadonlyArray<Cidr>): PrefixTree {
+    if (networks.length === 0) return this
     const draft = this.#draft()
     for (const network of networks) draft.add(network)
     return this.#finish(draft)
   }
 
   /** The same object when it has none of them. */
-  remove(networks: Iterable<Cidr>): PrefixTree {
+  remove(networks: ReadonlyArray<Cidr>): PrefixTree {
+    if (networks.length === 0 || this.size === 0) return this
     const draft = this.#draft()
     for (const network of networks) draft.remove(network)
     return this.#finish(draft)
