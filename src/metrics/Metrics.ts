@@ -14,6 +14,8 @@ import { Counters, type ListenerCounters } from "../observe/Counters.ts"
 import type { RequestCounters } from "../observe/RequestCounters.ts"
 import { LogSink } from "../observe/LogSink.ts"
 import { OUTCOMES } from "../pipeline/Outcome.ts"
+import type { ProxyState } from "../pipeline/ProxyState.ts"
+import { isL7 } from "../routing/RouteTable.ts"
 import { Connections } from "../server/Connections.ts"
 import { DataPlane } from "../server/DataPlane.ts"
 import { counter, gauge, histogram, render, type Metric, type Sample } from "./Exposition.ts"
@@ -90,9 +92,24 @@ const configuredMetrics = Effect.gen(function* () {
       "mcproxy_firewall_rules",
       "Firewall rules by type.",
       Object.entries(firewall.counts).map(([type, count]): Sample => [{ type }, count])
+    ),
+    gauge(
+      "mcproxy_certificate_not_after_timestamp_seconds",
+      "When the certificate of an L7 route ends, in seconds since 1970; 0 where none is loaded.",
+      certificateSamples(listeners)
     )
   ]
 })
+
+function* certificateSamples(listeners: ProxyState["listeners"]): Generator<Sample> {
+  for (const [listener, { routes }] of listeners) {
+    for (const compiled of HashMap.values(routes)) {
+      if (!isL7(compiled)) continue
+      const { notAfter = 0 } = compiled.certificate
+      yield [{ listener, hostname: compiled.route.hostname }, notAfter / 1000]
+    }
+  }
+}
 
 const connectionMetrics = (listeners: ReadonlyArray<ListenerReading>): ReadonlyArray<Metric> => [
   counter(
