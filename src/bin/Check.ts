@@ -4,7 +4,7 @@ import { checkCertificates, checkRouteCertificate } from "../config/CertificateC
 import { inspectFile, stateOf, type Config, type Inspection } from "../config/Config.ts"
 import { coalescingWarnings } from "../config/Coalescing.ts"
 import { ConfigError, type ConfigProblem } from "../config/ConfigError.ts"
-import { countryProblems, unservedRoutes, unservedSections } from "../config/Unserved.ts"
+import { countryProblems, unservedRoutes } from "../config/Unserved.ts"
 import { GeoIp } from "../firewall/GeoIp.ts"
 import type { State } from "../snapshot/Change.ts"
 import { DatabaseError } from "../store/DatabaseError.ts"
@@ -39,7 +39,6 @@ export const check = Effect.fn("check")(function* (file: string) {
     return yield* Effect.fail({ message: reports.map(({ message }) => message).join("\n") })
   }
   for (const warning of [
-    ...unservedSections(config),
     ...unservedRoutes(state ?? config),
     ...(yield* coalescingWarnings((state ?? config).listeners))
   ])

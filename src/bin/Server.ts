@@ -2,7 +2,6 @@
 import { Effect, Layer, Queue } from "effect"
 import { loadConfig, type Config } from "../config/Config.ts"
 import { ConfigError } from "../config/ConfigError.ts"
-import { unservedSections } from "../config/Unserved.ts"
 import * as ControlThread from "../control/ControlThread.ts"
 import { Drain } from "../control/Drain.ts"
 import { GeoIp } from "../firewall/GeoIp.ts"
@@ -18,6 +17,7 @@ import { AccessLog } from "../observe/AccessLog.ts"
 import { Counters } from "../observe/Counters.ts"
 import * as Log from "../observe/Log.ts"
 import { LogSink } from "../observe/LogSink.ts"
+import * as Tracing from "../observe/Tracing.ts"
 import { Settings } from "../pipeline/Settings.ts"
 import { ConnectionQuota } from "../pipeline/ConnectionQuota.ts"
 import { Connections } from "../server/Connections.ts"
@@ -44,7 +44,7 @@ export const serve = Effect.fn("serve")(function* <E, R>(
   yield* checkOpenFiles
   const { shutdownTimeoutMs } = config.proxy
   const running = Effect.gen(function* () {
-    for (const warning of [...config.warnings, ...unservedSections(config)]) yield* Effect.logWarning(warning)
+    for (const warning of config.warnings) yield* Effect.logWarning(warning)
     // Ahead of everything, so that who cannot have its address has not served anyone.
     yield* serveMetrics(file, config)
     const signals = yield* Signals
@@ -78,8 +78,9 @@ const layerProxy = (config: Config) =>
   )
 
 /** What the pipeline's stages ask for. */
-const layerPipeline = ({ firewall, log, proxy }: Config) =>
+const layerPipeline = ({ firewall, log, proxy, tracing }: Config) =>
   Layer.mergeAll(
+    tracing === undefined ? Layer.empty : Tracing.layerOtlp(tracing.otlpEndpoint, version),
     Layer.succeed(Settings, proxy),
     ConnectionQuota.layer,
     Certificates.layer,

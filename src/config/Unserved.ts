@@ -27,9 +27,3 @@ export const unservedRoutes = ({ listeners }: Pick<State, "listeners">): Readonl
 
 /** What the operator is told of an L7 route. */
 export const L7_UNSERVED = "L7 is not served by this version yet; its connections are reset as certificate_unavailable"
-
-/** Sections without effect: warnings. */
-export const unservedSections = (config: Config): ReadonlyArray<string> =>
-  (["tracing"] as const)
-    .filter((section) => config[section] !== undefined)
-    .map((section) => `${section}: not served by this version yet; the section has no effect`)

@@ -25,6 +25,7 @@ export const conclude = Effect.fnUntraced(function* (live: LiveConnection, count
   const outcome = live.settle(ending.outcome)
   counters.closed[outcome]++
   live.countBytes()
+  live.trace?.end(live, outcome)
 
   const access = yield* AccessLog
   if (access.enabled) {

@@ -7,6 +7,7 @@
 import type { Fiber } from "effect"
 import type { Connection } from "../net/Connection.ts"
 import type { ListenerCounters } from "../observe/Counters.ts"
+import type { ConnectionTrace } from "./ConnectionTrace.ts"
 import type { Outcome } from "./Outcome.ts"
 import type { Routed } from "./Route.ts"
 
@@ -26,6 +27,8 @@ export class LiveConnection {
   dialMs: number | undefined
   /** Bytes of the PROXY header sent to the backend; they are ours, not the client's. */
   proxyHeaderBytes = 0
+  /** Where the connection is traced. */
+  trace: ConnectionTrace | undefined
   #counters: ListenerCounters | undefined
   /** What of its bytes is in the listener's totals. */
   #countedFromClient = 0

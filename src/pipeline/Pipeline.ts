@@ -14,12 +14,14 @@ import type { Dialer } from "../net/Dialer.ts"
 import type { Network, RelayEnd } from "../net/Network.ts"
 import type { AccessLog } from "../observe/AccessLog.ts"
 import type { ListenerCounters } from "../observe/Counters.ts"
+import { Tracing } from "../observe/Tracing.ts"
 import type { ConnectionQuota } from "./ConnectionQuota.ts"
 import type { ListenerState, ProxyState } from "./ProxyState.ts"
 import { accept, type AcceptRefusal } from "./Accept.ts"
 import { admit, type AdmitRefusal } from "./Admit.ts"
 import { conclude, type Ending } from "./Conclude.ts"
 import { identify, type IdentifyRefusal } from "./Identify.ts"
+import { ConnectionTrace } from "./ConnectionTrace.ts"
 import type { LiveConnection } from "./LiveConnection.ts"
 import { peek, type HelloRefusal } from "./Peek.ts"
 import { relay, type RelayRefusal } from "./Relay.ts"
@@ -42,6 +44,8 @@ export const serve = (
 const run = (live: LiveConnection, counters: ListenerCounters, grounds: Grounds) =>
   Effect.withFiber((fiber) => {
     live.runBy(fiber, counters)
+    const sink = fiber.getRef(Tracing)
+    if (sink?.ready === true) live.trace = new ConnectionTrace(sink)
     return decide(live, grounds)
   }).pipe(
     Effect.flatMap(([routed, place]) => carry(routed, live, place)),
@@ -67,10 +71,15 @@ const decide = Effect.fnUntraced(function* (
   const deadline = live.acceptedAt + settings.helloTimeoutMs
   const { state, listener } = grounds.take()
 
+  live.trace?.stage("accept")
   const place = yield* accept(live, listener.listener.maxConnections)
+  live.trace?.stage("identify")
   const identified = (live.known = yield* identify(live.socket, listener, deadline))
+  live.trace?.stage("admit")
   const admitted = yield* admit(identified, live, state.firewall)
+  live.trace?.stage("peek")
   const named = (live.known = yield* peek(admitted, live.socket, settings.helloBytesMax, deadline))
+  live.trace?.stage("route")
   const routed = (live.known = yield* route(named, listener.routes))
   return [routed, place]
 })

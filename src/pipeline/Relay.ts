@@ -26,12 +26,14 @@ export const relay = Effect.fnUntraced(function* (
 
   const startedAt = network.now()
   live.socket.onReset(() => live.end("reset"))
+  live.trace?.stage("dial")
   const backend = yield* dialer
     .dial(address, startedAt + settings.connectTimeoutMs, place)
     .pipe(Effect.tapError((error) => warnOfFailing(routed.route, error, network.now())))
   live.backend = backend
   live.dialMs = network.now() - startedAt
   dials.observe(live.dialMs)
+  live.trace?.stage("relay")
 
   if (route.sendProxyProtocol) {
     const destination = routed.destination ?? live.socket.local

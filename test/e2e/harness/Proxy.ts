@@ -28,6 +28,7 @@ export interface ProxyConfig {
   readonly log?: Section
   readonly grpc?: Section
   readonly metrics?: Section
+  readonly tracing?: Section
 }
 
 export interface ListenerConfig extends Section {
