@@ -15,7 +15,7 @@ import { Network } from "../net/Network.ts"
 import { Counters, type ListenerCounters } from "../observe/Counters.ts"
 import type { RequestCounters } from "../observe/RequestCounters.ts"
 import { OUTCOMES } from "../pipeline/Outcome.ts"
-import type { CompiledRoute } from "../routing/RouteTable.ts"
+import { isL7, type CompiledRoute } from "../routing/RouteTable.ts"
 import { Connections } from "../server/Connections.ts"
 import { DataPlane } from "../server/DataPlane.ts"
 
@@ -45,6 +45,7 @@ const READING_TTL = "500 millis"
 /** More rows than these nobody reads; the page says how many there are. */
 const LISTENERS_SHOWN_MAX = 50
 const ROUTES_SHOWN_MAX = 200
+const CERTIFICATES_SHOWN_MAX = 50
 const HOSTNAMES_SHOWN_MAX = 20
 
 const make = Effect.fnUntraced(function* (version: string) {
@@ -136,7 +137,8 @@ const read = Effect.gen(function* () {
       shown: listeners.slice(0, LISTENERS_SHOWN_MAX).map(([addr, { active }]) => ({ addr, active }))
     },
     hostnames: busiest(counters.hostnames),
-    routes: routesOf(plane, (yield* Network).now())
+    routes: routesOf(plane, (yield* Network).now()),
+    certificates: certificatesOf(plane)
   }
 })
 
@@ -153,15 +155,35 @@ const routesOf = ({ state: { listeners } }: DataPlane["Service"], now: number) =
   return { count, shown }
 }
 
-const routeOf = (listener: string, { backendAlarm, dials, route }: CompiledRoute, now: number) => ({
+const routeOf = (listener: string, compiled: CompiledRoute, now: number) => ({
   listener,
-  hostname: route.hostname,
-  backend: route.backend,
-  mode: route.mode,
-  state: backendAlarm.isRecent(now) ? "unreachable" : dials.count === 0 ? "not asked for yet" : "reachable",
-  dials: dials.count,
-  dialMs: dials.sumMs
+  hostname: compiled.route.hostname,
+  backend: compiled.route.backend,
+  mode: compiled.route.mode,
+  state: stateOf(compiled, now),
+  dials: compiled.dials.count,
+  dialMs: compiled.dials.sumMs
 })
+
+/** What the operator has to look after comes first. */
+const stateOf = (compiled: CompiledRoute, now: number): string => {
+  if (isL7(compiled) && compiled.certificate.context === undefined) return "no certificate"
+  if (compiled.backendAlarm.isRecent(now)) return "unreachable"
+  return compiled.dials.count === 0 ? "not asked for yet" : "reachable"
+}
+
+/** Those that end first, and before them the routes that have none. */
+const certificatesOf = ({ state: { listeners } }: DataPlane["Service"]) => {
+  const all: Array<{ readonly listener: string; readonly hostname: string; readonly notAfter: number }> = []
+  for (const [listener, { routes }] of listeners) {
+    for (const compiled of HashMap.values(routes)) {
+      if (!isL7(compiled)) continue
+      all.push({ listener, hostname: compiled.route.hostname, notAfter: compiled.certificate.notAfter ?? 0 })
+    }
+  }
+  all.sort((one, other) => one.notAfter - other.notAfter)
+  return { count: all.length, shown: all.slice(0, CERTIFICATES_SHOWN_MAX) }
+}
 
 /** The hostnames on L7 with the most requests. */
 const busiest = (hostnames: ReadonlyMap<string, RequestCounters>) => {

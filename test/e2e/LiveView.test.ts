@@ -1,10 +1,15 @@
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { X509Certificate } from "node:crypto"
+import { rmSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
 import { chromium, type Page } from "playwright-core"
 import { VIEWERS_MAX } from "../../src/metrics/LiveView.ts"
 import { startBackend } from "./harness/Backend.ts"
+import { identityOf } from "./harness/Certificates.ts"
+import { temporaryFolder } from "./harness/Folder.ts"
 import { hello } from "./harness/Hello.ts"
-import { METRICS, type Proxy, startProxy } from "./harness/Proxy.ts"
+import { METRICS, type Proxy, startProxy, startProxyIn } from "./harness/Proxy.ts"
 import { get } from "./harness/Scrape.ts"
 import { within } from "./harness/Watch.ts"
 import { connect } from "./harness/Wire.ts"
@@ -101,6 +106,36 @@ it.live(
       assert.deepStrictEqual(said, [])
     }),
   60_000
+)
+
+it.live("shows the certificates by when they end, and the routes that have none before them", () =>
+  Effect.gen(function* () {
+    const folder = yield* temporaryFolder
+    const { certificate, key } = yield* Effect.promise(() => identityOf("a.test"))
+    for (const name of ["a", "b"]) {
+      writeFileSync(join(folder, `${name}.pem`), certificate)
+      writeFileSync(join(folder, `${name}.key`), key)
+    }
+    const l7 = (hostname: string, name: string) => ({
+      hostname,
+      backend: "127.0.0.1:1",
+      mode: "l7",
+      tls_cert: `${name}.pem`,
+      tls_key: `${name}.key`
+    })
+    const listeners = [{ routes: [l7("a.test", "a"), l7("b.a.test", "b")] }]
+    const config = { listeners, metrics: METRICS }
+    yield* (yield* startProxyIn(folder, config)).stop()
+    // The database has the route; its files are gone at the next start.
+    rmSync(join(folder, "b.pem"))
+    const { page, said } = yield* openPage(yield* startProxyIn(folder, config))
+    yield* shows(page, "#certificates tr:nth-child(1)", "no certificate")
+    yield* shows(page, "#certificates tr:nth-child(1)", "b.a.test")
+    const until = new X509Certificate(certificate).validToDate.toISOString().slice(0, 10)
+    yield* shows(page, "#certificates tr:nth-child(2)", until)
+    yield* shows(page, "#routes tr:has-text('b.a.test')", "no certificate")
+    assert.deepStrictEqual(said, [])
+  })
 )
 
 it.live("lets nothing run but its own files, and names them to no cache", () =>

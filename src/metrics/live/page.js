@@ -114,14 +114,36 @@ const showRows = (id, rows) => {
   )
 }
 
-const showRoutes = ({ count, shown }) => {
-  setText(
-    "routes-count",
-    count > shown.length ? `${formatCount(count)}, of which ${shown.length} are shown` : `${count}`
+const formatShown = ({ count, shown }) =>
+  count > shown.length ? `${formatCount(count)}, of which ${shown.length} are shown` : `${count}`
+
+/** As long as people take to notice. */
+const SOON_MS = 14 * 86_400_000
+
+const certificateState = (notAfter, now) => {
+  if (notAfter === 0) return "no certificate"
+  if (notAfter <= now) return "expired"
+  return notAfter - now < SOON_MS ? "ends soon" : "good"
+}
+
+const showCertificates = (certificates, now) => {
+  byId("certificates-card").hidden = certificates.count === 0
+  setText("certificates-count", formatShown(certificates))
+  showRows(
+    "certificates",
+    certificates.shown.map(({ hostname, listener, notAfter }) => {
+      const state = certificateState(notAfter, now)
+      const until = notAfter === 0 ? "" : new Date(notAfter).toISOString().slice(0, 16).replace("T", " ")
+      return { state, cells: [[hostname], [listener], [until], [state]] }
+    })
   )
+}
+
+const showRoutes = (routes) => {
+  setText("routes-count", formatShown(routes))
   showRows(
     "routes",
-    shown.map(({ backend, dialMs, dials, hostname, listener, mode, state }) => ({
+    routes.shown.map(({ backend, dialMs, dials, hostname, listener, mode, state }) => ({
       state,
       cells: [
         [hostname],
@@ -199,6 +221,7 @@ const start = () => {
     showBars("outcomes", told.outcomes, "no connection has ended yet")
     showBars("blocked", told.blocked, "nobody yet")
     showHostnames(told.hostnames)
+    showCertificates(told.certificates, told.time)
     showRoutes(told.routes)
     before = told
   }
