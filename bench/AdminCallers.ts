@@ -1,5 +1,5 @@
 /**
- * The callers' process: stock gRPC clients (grpc-js), each with a connection of its own, that ask the admin API.
+ * The callers' process: gRPC clients, each with a connection of its own, that ask the admin API.
  *
  * Arguments: the admin socket, and how many callers. A call that is refused ends the process, and the bench with it.
  */
@@ -7,9 +7,10 @@ import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Queue, Schema } from "effect"
 import type { State } from "../src/snapshot/Change.ts"
 import type { FirewallRule } from "../src/snapshot/FirewallRule.ts"
-import { adminMethod, callUnary, connectClient, type Fields } from "../test/admin/grpc/StockClient.ts"
+import { adminMethod, type Fields } from "../test/admin/grpc/StockClient.ts"
 import { AdminTask } from "./AdminProtocol.ts"
 import { followParent, tellParent } from "./Forked.ts"
+import { frame, GrpcCaller } from "./GrpcCaller.ts"
 import { manyRules, rules, RULES } from "./ManyRules.ts"
 
 /** One call: its method, and its request. */
@@ -72,21 +73,20 @@ const callsOf = (task: AdminTask, callers: number): ReadonlyArray<ReadonlyArray<
 const [socket = "", callers = ""] = process.argv.slice(2)
 
 const serve = Effect.gen(function* () {
-  const clients = yield* Effect.all(Array.from({ length: Number(callers) }, () => connectClient(socket)))
+  const clients = yield* Effect.all(Array.from({ length: Number(callers) }, () => GrpcCaller.connect(socket)))
   const run = Effect.fnUntraced(function* (task: AdminTask) {
     // Made and written before the clock starts: what a client does for its request is not the proxy's.
     const written = callsOf(task, clients.length).map((calls) =>
       calls.map(([name, request]) => {
         const method = adminMethod(name)
-        const bytes = method.requestSerialize(request)
-        return [{ ...method, requestSerialize: () => bytes }, request] as const
+        return [method.path, frame(method.requestSerialize(request))] as const
       })
     )
     const startedAt = performance.now()
     yield* Effect.forEach(
       written,
       (calls, caller) =>
-        Effect.forEach(calls, ([method, request]) => callUnary(clients[caller]!, method, request), { discard: true }),
+        Effect.forEach(calls, ([path, framed]) => clients[caller]!.call(path, framed), { discard: true }),
       { concurrency: "unbounded", discard: true }
     )
     return performance.now() - startedAt
