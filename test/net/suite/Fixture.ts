@@ -34,8 +34,8 @@ export type Case = (title: string, body: Effect.Effect<void, unknown, Network | 
 
 export const LOOPBACK: ListenAddress = { ip: parseIpAddress("127.0.0.1"), port: 0 }
 
-/** More than any case takes; a peek that meets it fails the case. */
-const PATIENCE_MS = 60_000
+/** More than any case takes, and less than a test may; a peek that meets it fails the case. */
+const PATIENCE_MS = 20_000
 
 /** For relays of cases that are not about timeouts. */
 export const PATIENT: RelayTimeouts = { idleTimeoutMs: PATIENCE_MS, halfCloseTimeoutMs: PATIENCE_MS }

@@ -17,7 +17,7 @@ import {
 import { closed, contexts, NAME, read, readAll, write } from "./Streams.ts"
 
 const BOTH: ReadonlyArray<Alpn> = ["h2", "http/1.1"]
-const PATIENCE_MS = 60_000
+const PATIENCE_MS = 20_000
 
 interface Pair {
   readonly near: Connection
