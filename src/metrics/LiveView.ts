@@ -120,6 +120,11 @@ const read = Effect.gen(function* () {
   const budget = yield* DescriptorBudget
   const plane = yield* DataPlane
   const listeners = [...counters.listeners]
+  // With 10,000 routes each of these takes some milliseconds.
+  const hostnames = busiest(counters.hostnames)
+  yield* Effect.yieldNow
+  const certificates = certificatesOf(plane)
+  yield* Effect.yieldNow
   const sum = (of: (counted: ListenerCounters) => number) =>
     listeners.reduce((total, [, counted]) => total + of(counted), 0)
   return {
@@ -136,9 +141,9 @@ const read = Effect.gen(function* () {
       count: listeners.length,
       shown: listeners.slice(0, LISTENERS_SHOWN_MAX).map(([addr, { active }]) => ({ addr, active }))
     },
-    hostnames: busiest(counters.hostnames),
+    hostnames,
     routes: routesOf(plane, (yield* Network).now()),
-    certificates: certificatesOf(plane)
+    certificates
   }
 })
 

@@ -79,7 +79,9 @@ it.live("works from the files of its package alone", () =>
     // Bundled, because only the patched one works.
     assert.include(paths, `${BUNDLED}dist/SqliteClient.js`)
     assert.include(paths, "proto/mc_proxy/v1/admin.proto")
-    const kept = paths.filter((path) => !/^(?:bin|dist|proto)\//.test(path) && !path.startsWith(BUNDLED))
+    assert.include(paths, "dist/metrics/live/page.html")
+    assert.include(paths, "deploy/prometheus/alerts.yml")
+    const kept = paths.filter((path) => !/^(?:bin|deploy|dist|docs|proto)\//.test(path) && !path.startsWith(BUNDLED))
     assert.sameMembers(kept, ["CHANGELOG.md", "LICENSE", "README.md", "package.json"])
     assert.strictEqual((yield* runProgram("tar", ["-xzf", join(folder, filename), "-C", folder])).code, 0)
     symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"))
