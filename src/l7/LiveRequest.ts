@@ -1,0 +1,50 @@
+/**
+ * The record of one request on L7, from its head to the end of its response.
+ *
+ * The pipeline notes here what it does; the client's side and the connection's timer end it from outside by `end`. The
+ * first end is the request's.
+ */
+import type { Fiber } from "effect"
+import type { BodyCopy } from "./BodyCopy.ts"
+import type { Exchange } from "./Exchange.ts"
+
+export type RequestEnd =
+  /** The client has cancelled it, or its connection is over. */
+  | "gone"
+  /** What follows its head is malformed. */
+  | "malformed"
+  /** The backend has not answered in time. */
+  | "timed_out"
+
+export class LiveRequest {
+  readonly exchange: Exchange
+  /** By the network's clock. */
+  readonly startedAt: number
+  /** Once the head of the response is sent: its status, or of an own answer what it counts as. */
+  status: number | undefined
+  /** Since when nothing but the head of the response is missing. */
+  waitingSince: number | undefined
+  /** The bodies, as far as they have got. */
+  upload: BodyCopy | undefined
+  download: BodyCopy | undefined
+  ending: RequestEnd | undefined
+  #fiber: Fiber.Fiber<unknown, unknown> | undefined
+
+  constructor(exchange: Exchange, startedAt: number) {
+    this.exchange = exchange
+    this.startedAt = startedAt
+  }
+
+  /** The fiber that runs the pipeline; where the request has been ended already, it ends. */
+  runBy(fiber: Fiber.Fiber<unknown, unknown>): void {
+    this.#fiber = fiber
+    if (this.ending !== undefined) fiber.interruptUnsafe()
+  }
+
+  /** Ends the request now, whatever is being done for it, which cancels the backend's part. */
+  end(ending: RequestEnd): void {
+    if (this.ending !== undefined) return
+    this.ending = ending
+    this.#fiber?.interruptUnsafe()
+  }
+}

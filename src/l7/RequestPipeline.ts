@@ -1,0 +1,217 @@
+/**
+ * The life of a request: read → policies → send → answer's head → bodies both ways → trailers.
+ *
+ * It runs in a fiber of its own, scoped to the client's connection, so that ending it cancels the backend's part at
+ * once. What refuses a request is a plain value with the status that the client gets; `serveRequest` cannot fail, and
+ * each request that it has run is answered or broken off, counted and logged.
+ */
+import { Cause, Effect, Exit, Option } from "effect"
+import type { Scope } from "effect"
+import type { AccessLog } from "../observe/AccessLog.ts"
+import type { Hostname } from "../snapshot/Hostname.ts"
+import type { IpAddress } from "../net/IpAddress.ts"
+import type { BackendFailed, BackendPool, BackendRequest, BackendResponse } from "./backend/Backends.ts"
+import { BodyCopy } from "./BodyCopy.ts"
+import type { Refused } from "./Exchange.ts"
+import { withForwarded } from "./ForwardedFields.ts"
+import type { LiveRequest, RequestEnd } from "./LiveRequest.ts"
+import type { IncomingBody, OutgoingBody, RequestHead } from "./Message.ts"
+import { firstMatch } from "./Policies.ts"
+import { proxyAnswer, type ProxyStatus } from "./ProxyAnswer.ts"
+import type { VirtualHost } from "./VirtualHost.ts"
+
+/** What the requests of one client connection have in common. */
+export interface RequestGrounds {
+  readonly host: VirtualHost
+  readonly pool: BackendPool
+  readonly client: IpAddress
+  readonly access: AccessLog["Service"]
+  /** What each line of the access log says of the connection. */
+  readonly told: {
+    readonly id: string
+    readonly listener: string
+    readonly client: string
+    readonly hostname: Hostname
+  }
+  /** The network's clock, and that of the log. */
+  readonly now: () => number
+  readonly wallClock: () => number
+}
+
+/** Runs a request to its end. */
+export const serveRequest = (request: LiveRequest, grounds: RequestGrounds): Effect.Effect<unknown> =>
+  forward(request, grounds).pipe(
+    Effect.scoped,
+    Effect.onExit((exit) => conclude(request, grounds, exit)),
+    Effect.exit
+  )
+
+/** Why a request got no whole response. */
+type RequestFailure = Refused | BackendFailed | BrokenOff
+
+/** The backend broke off after the head of its response. */
+interface BrokenOff {
+  readonly _tag: "broken_off"
+  readonly reason: string
+}
+
+const BROKEN_OFF: BrokenOff = { _tag: "broken_off", reason: "the backend broke its response off" }
+
+const forward = Effect.fnUntraced(function* (
+  request: LiveRequest,
+  grounds: RequestGrounds
+): Effect.fn.Return<void, RequestFailure, Scope.Scope> {
+  const { exchange } = request
+  if (exchange.request._tag === "Refused") return yield* Effect.fail(exchange.request)
+  const { head } = exchange.request
+  const policy = firstMatch(grounds.host.policies, head)
+  if (policy !== undefined) {
+    grounds.host.counters.policyBlocked[policy.type]++
+    return yield* Effect.fail<Refused>({ _tag: "Refused", status: 403, reason: policy.type })
+  }
+  const fields = withForwarded(head.fields, grounds.client, head.authority)
+  const asked = ask(request, grounds, { ...head, fields })
+  const response = yield* Effect.catch(asked, (failed) => {
+    if (!isRepeatable(failed, request)) return Effect.fail(failed)
+    request.upload?.stop()
+    return asked
+  })
+  yield* answer(request, response)
+})
+
+/** Sends the request, its body as it comes, and waits for the head of the response. */
+const ask = Effect.fnUntraced(function* (request: LiveRequest, { now, pool }: RequestGrounds, head: RequestHead) {
+  const { exchange } = request
+  const sent = yield* pool.send(head, (interim) => {
+    if (request.status === undefined) exchange.interim(interim)
+  })
+  upload(request, sent, head, now)
+  return yield* sent.response
+})
+
+const upload = (request: LiveRequest, sent: BackendRequest, head: RequestHead, now: () => number): void => {
+  const { body } = request.exchange
+  if (sent.body === undefined || body === undefined || head.isWebSocket) {
+    request.waitingSince = now()
+    return
+  }
+  request.upload = new BodyCopy(body, sent.body, (end) => {
+    // A backend that takes no more is about to answer.
+    if (end === "broken") request.end("gone")
+    else request.waitingSince = now()
+  })
+}
+
+/**
+ * A request is sent again only where the backend did nothing about it and the client's body is still whole. Time was
+ * given already to one that was not reached in time.
+ */
+const isRepeatable = (failed: BackendFailed, { upload }: LiveRequest): boolean =>
+  failed._tag === "unavailable" &&
+  failed.unprocessed &&
+  (upload === undefined || (upload.bytes === 0 && upload.end !== "ended"))
+
+const answer = Effect.fnUntraced(function* (request: LiveRequest, response: BackendResponse) {
+  const { exchange } = request
+  const { body, upgraded } = response
+  const out = yield* Effect.try({
+    try: () =>
+      exchange.respond(response, upgraded !== undefined ? "websocket" : body !== undefined ? "body" : "nothing"),
+    catch: (): RequestFailure => NOT_SENDABLE
+  })
+  request.status = response.status
+  if (upgraded !== undefined && exchange.body !== undefined) {
+    request.upload = new BodyCopy(exchange.body, upgraded, (end) => {
+      if (end === "broken") request.end("gone")
+    })
+  }
+  if (body !== undefined && out !== undefined) yield* download(request, body, out)
+})
+
+const NOT_SENDABLE: BackendFailed = {
+  _tag: "unavailable",
+  unprocessed: false,
+  reason: "the head of the backend's response cannot be passed on"
+}
+
+const download = (request: LiveRequest, from: IncomingBody, to: OutgoingBody): Effect.Effect<void, RequestFailure> =>
+  Effect.callback<void, RequestFailure>((resume) => {
+    const copy = new BodyCopy(from, to, (end) => {
+      if (end === "ended") resume(Effect.void)
+      else if (end === "broken") resume(Effect.fail(BROKEN_OFF))
+      else request.end("gone")
+    })
+    request.download = copy
+    return Effect.sync(() => copy.stop())
+  })
+
+/** The one place where a request ends. The backend's part is over. */
+const conclude = (request: LiveRequest, grounds: RequestGrounds, exit: Exit.Exit<void, RequestFailure>) =>
+  Effect.suspend(() => {
+    request.upload?.stop()
+    const failure = Exit.isSuccess(exit) ? undefined : Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+    const defect = Exit.isFailure(exit) && Cause.hasDies(exit.cause) ? exit.cause : undefined
+    if (Exit.isFailure(exit)) {
+      const status = defect === undefined ? statusOf(failure, request.ending) : 502
+      if (request.status !== undefined) request.exchange.abort()
+      else if (status !== undefined) refuse(request, status)
+    }
+    const durationMs = grounds.now() - request.startedAt
+    if (request.status !== undefined) grounds.host.counters.answered(request.status, durationMs)
+    writeLine(request, grounds, durationMs)
+    if (defect !== undefined) {
+      return Effect.annotateLogs(Effect.logError("a request met a defect of the proxy", defect), {
+        id: grounds.told.id
+      })
+    }
+    if (failure === undefined) return Effect.void
+    return Effect.annotateLogs(Effect.logDebug(failure._tag), { id: grounds.told.id, reason: failure.reason })
+  })
+
+/** What the client is told; `undefined`: it is not there any more. */
+const statusOf = (failure: RequestFailure | undefined, ending: RequestEnd | undefined): ProxyStatus | undefined => {
+  switch (failure?._tag) {
+    case "Refused":
+      return failure.status
+    case "unavailable":
+    case "broken_off":
+      return 502
+    case "timed_out":
+      return 504
+    case "unsupported":
+      return 501
+    case undefined:
+      return ending === "timed_out" ? 504 : ending === "malformed" ? 400 : undefined
+  }
+}
+
+/** Answers in the proxy's own words. */
+const refuse = (request: LiveRequest, status: ProxyStatus): void => {
+  const { exchange } = request
+  const head = exchange.request._tag === "Request" ? exchange.request.head : undefined
+  const own = proxyAnswer(status, head?.fields)
+  const follows = own.body === "" || exchange.method === "HEAD" ? "nothing" : "body"
+  const out = exchange.respond(own, follows)
+  request.status = own.code
+  if (out === undefined) return
+  out.writable.write(own.body)
+  out.end([])
+}
+
+const writeLine = (request: LiveRequest, { access, told, wallClock }: RequestGrounds, durationMs: number): void => {
+  if (!access.enabled) return
+  const { method, target } = request.exchange
+  const query = target.indexOf("?")
+  access.request({
+    time: wallClock(),
+    id: told.id,
+    listener: told.listener,
+    client: told.client,
+    hostname: told.hostname,
+    method,
+    path: query < 0 ? target : target.slice(0, query),
+    status: request.status,
+    durationMs,
+    bytes: request.download?.bytes ?? 0
+  })
+}
