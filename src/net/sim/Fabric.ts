@@ -2,7 +2,6 @@
  * What all the hosts of a simulated network share: its time, its chance, who listens where, and what becomes of dials.
  */
 import type { Random } from "effect"
-import type { ListenAddress } from "../../snapshot/Endpoint.ts"
 import { formatSocketAddress, type SocketAddress } from "../SocketAddress.ts"
 import type { IpAddress } from "../IpAddress.ts"
 import type { Link } from "./Link.ts"
@@ -25,6 +24,7 @@ export class Fabric {
   readonly link: Link
   readonly names = new Map<string, NameAnswer>()
   readonly #fates = new Map<string, DialFate>()
+  /** By each address and port that reaches one: an address is one machine's, or that of all who share it. */
   readonly #listeners = new Map<string, SimListener>()
   #connections = 0
   #port = PORT_MIN
@@ -45,24 +45,23 @@ export class Fabric {
   /** A port for a dialler, or for a listener that leaves the choice: that of no listener. */
   freePort(): number {
     do this.#port = this.#port < PORT_MAX ? this.#port + 1 : PORT_MIN
-    while (this.#isTaken({ ip: undefined, port: this.#port }))
+    while (this.#isListenedOn(this.#port))
     return this.#port
   }
 
-  /** False when another listener has the address. */
-  bind(address: ListenAddress, listener: SimListener): boolean {
-    if (this.#isTaken(address)) return false
-    this.#listeners.set(keyOf(address), listener)
+  /** False when another listener has one of its addresses. */
+  bind(listener: SimListener): boolean {
+    if (listener.reachedAt.some((address) => this.listenerAt(address) !== undefined)) return false
+    for (const address of listener.reachedAt) this.#listeners.set(formatSocketAddress(address), listener)
     return true
   }
 
-  unbind(address: ListenAddress): void {
-    this.#listeners.delete(keyOf(address))
+  unbind(listener: SimListener): void {
+    for (const address of listener.reachedAt) this.#listeners.delete(formatSocketAddress(address))
   }
 
   listenerAt(address: SocketAddress): SimListener | undefined {
-    const listener = this.#listeners.get(keyOf(address)) ?? this.#listeners.get(keyOf({ ...address, ip: undefined }))
-    return listener?.speaks(address.ip.family) === true ? listener : undefined
+    return this.#listeners.get(formatSocketAddress(address))
   }
 
   /** Of an address and a port, or of an address with all its ports; `undefined` takes it back. */
@@ -76,18 +75,11 @@ export class Fabric {
     return this.#fates.get(formatSocketAddress(address)) ?? this.#fates.get(address.ip.text)
   }
 
-  /** As on Linux, "all addresses" and a single one do not go together on one port. */
-  #isTaken({ ip, port }: ListenAddress): boolean {
-    if (ip !== undefined) {
-      return this.#listeners.has(keyOf({ ip, port })) || this.#listeners.has(keyOf({ ip: undefined, port }))
-    }
+  #isListenedOn(port: number): boolean {
     for (const listener of this.#listeners.values()) if (listener.address.port === port) return true
     return false
   }
 }
-
-const keyOf = ({ ip, port }: ListenAddress): string =>
-  ip === undefined ? `:${port}` : formatSocketAddress({ ip, port })
 
 /** The ephemeral ports of Linux. */
 const PORT_MIN = 32_768

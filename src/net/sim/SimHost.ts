@@ -1,8 +1,9 @@
 /**
  * One machine of a simulated network, with its addresses and its descriptors: `Network` for whoever runs on it.
  *
- * It has the addresses of the families that it speaks, dials from the first of the family it dials to, and listens on
- * any. Past `socketsMax` dials fail, and what is accepted is reset without a word, as libuv does it.
+ * It dials from the first of its addresses of the family it dials to. It listens on all of them, or on any single one of
+ * a family that it speaks, its own or not. Past `socketsMax` dials fail, and what is accepted is reset without a word, as
+ * libuv does it.
  */
 import { Effect, Option } from "effect"
 import type { Context, Scope } from "effect"
@@ -140,27 +141,23 @@ export class SimHost implements Context.Service.Shape<typeof Network> {
       const ip = address.ip ?? wildcard
       if (!families.has(ip.family)) return failListen(address, "no interface of this machine has that address")
       const port = address.port === 0 ? this.#fabric.freePort() : address.port
-      const bound: ListenAddress = { ip: address.ip, port }
-      const listener = new SimListener(
-        { ip, port },
-        address.ip === undefined ? families : new Set([ip.family]),
-        options
-      )
+      const reachedAt = (address.ip === undefined ? this.#ips : [ip]).map((own) => ({ ip: own, port }))
+      const listener = new SimListener({ ip, port }, reachedAt, options)
       if (!this.#takeSocket()) return failListen(address, "no descriptor is left")
-      if (!this.#fabric.bind(bound, listener)) {
+      if (!this.#fabric.bind(listener)) {
         this.#freeSocket()
         return failListen(address, "the address is in use")
       }
       this.#trace("listen", listener.address)
-      return Effect.succeed({ listener, bound })
+      return Effect.succeed(listener)
     })
-    const release = ({ listener, bound }: { readonly listener: SimListener; readonly bound: ListenAddress }) => {
+    const release = (listener: SimListener) => {
       this.#trace("stop_listening", listener.address)
-      this.#fabric.unbind(bound)
+      this.#fabric.unbind(listener)
       listener.close()
       this.#freeSocket()
     }
-    return Effect.map(acquireScoped(binding, release), ({ listener }) => listener)
+    return acquireScoped(binding, release)
   }
 
   /** The next connection that waits; undefined where there is none, or no descriptor for it, which resets it. */

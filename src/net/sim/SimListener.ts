@@ -10,12 +10,14 @@ import type { SimSocket } from "./SimSocket.ts"
 import type { Link } from "./Link.ts"
 
 export class SimListener {
+  /** As it was asked for. */
   readonly address: SocketAddress
+  /** What diallers reach it at: its address, or every one of its machine's with that port. */
+  readonly reachedAt: ReadonlyArray<SocketAddress>
   /** Of those who come here, unless they have one of their own. */
   readonly link: Partial<Link>
   /** Is called when one more waits. */
   arrived: () => void = () => {}
-  readonly #families: ReadonlySet<number>
   readonly #backlogMax: number
   readonly #waiting: Array<SimSocket> = []
   #handshakes = 0
@@ -23,17 +25,13 @@ export class SimListener {
 
   constructor(
     address: SocketAddress,
-    families: ReadonlySet<number>,
+    reachedAt: ReadonlyArray<SocketAddress>,
     options: { readonly backlogMax: number; readonly link: Partial<Link> }
   ) {
     this.address = address
-    this.#families = families
+    this.reachedAt = reachedAt
     this.#backlogMax = options.backlogMax
     this.link = options.link
-  }
-
-  speaks(family: number): boolean {
-    return this.#families.has(family)
   }
 
   /** How many wait to be accepted. */

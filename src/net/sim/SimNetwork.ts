@@ -33,7 +33,10 @@ export class SimNetwork extends Context.Service<
     makeHost(options: HostOptions): SimHost
     /** A client; the scope resets it. Waits for an answer as long as it takes. */
     connect(to: SocketAddress, options?: ConnectOptions): Effect.Effect<SimPeer, DialError, Scope.Scope>
-    /** Listens for a test, which accepts when it likes; the scope stops that. */
+    /**
+     * Listens for a test, which accepts when it likes; the scope stops that. Without an address of its own it is reached
+     * at the loopback addresses.
+     */
     listenBackend(address: ListenAddress, options?: BackendOptions): Effect.Effect<SimBackend, ListenError, Scope.Scope>
     /** What a name answers from now on. */
     setName(name: Hostname, answer: NameAnswer): void
