@@ -11,8 +11,11 @@ import type { FaultKind } from "./FaultPlan.ts"
 
 export type ProxyName = "edge" | "inner"
 
-/** What the caller of a mutation was told: `unknown` is nothing at all, or that the result is not known. */
-export type Answer = "done" | "refused" | "unknown"
+/**
+ * What the caller of a mutation was told: `unknown` is that the result is not known. Who has `left` did not wait, and
+ * with a process that is `lost` goes the answer; both were told nothing. `died` is a defect.
+ */
+export type Answer = "done" | "refused" | "unknown" | "left" | "lost" | "died"
 
 export type Happening =
   | { readonly _tag: "Network"; readonly event: TraceEvent }

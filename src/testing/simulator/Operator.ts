@@ -4,7 +4,6 @@ import type { AdminError } from "../../admin/AdminError.ts"
 import type { AdminAction, AdminPlan } from "./AdminPlan.ts"
 import { checkState } from "./checks/State.ts"
 import type { Answer } from "./Journal.ts"
-import { LEFT } from "./Summary.ts"
 import { ADDED, PAIRED_RULES } from "./Site.ts"
 import type { Life, World } from "./World.ts"
 
@@ -20,13 +19,13 @@ export const runOperator = Effect.fnUntraced(function* (world: World, plan: Admi
     yield* Effect.sleep(cancelledAfterMs)
     yield* Fiber.interrupt(asking)
   }
-  const lost = Effect.as(Deferred.await(life.lost), Exit.interrupt())
-  const exit = yield* Effect.raceFirst(Fiber.await(asking), lost)
+  const lost = Effect.as(Deferred.await(life.lost), LOST)
+  const { answer, said } = yield* Effect.raceFirst(Effect.map(Fiber.await(asking), toldBy), lost)
   world.mutating--
-  const answer = answerOf(exit)
-  world.journal.note({ _tag: "Answered", number, answer, said: saidBy(exit) })
-  if (answer === "unknown") world.uncertain = true
-  else if (answer === "done" && changesState(action)) world.uncertain = false
+  world.journal.note({ _tag: "Answered", number, answer, said })
+  if (answer === "died") world.journal.note({ _tag: "Violated", problem: `${action.op} has died: ${said}` })
+  if (answer === "done") world.uncertain &&= !changesState(action)
+  else if (answer !== "refused") world.uncertain = true
   if (world.life === life) checkState(world, life)
 })
 
@@ -83,14 +82,18 @@ const closeOldest = Effect.fnUntraced(function* (world: World, admin: Life["prox
   yield* admin.closeConnection({ id: oldest.id })
 })
 
-const answerOf = (exit: Exit.Exit<unknown, AdminError>): Answer => {
-  if (Exit.isSuccess(exit)) return "done"
-  const failed = Cause.findErrorOption(exit.cause)
-  return failed._tag === "Some" && !failed.value.message.includes("is not known") ? "refused" : "unknown"
+interface Told {
+  readonly answer: Answer
+  readonly said: string
 }
+const LOST: Told = { answer: "lost", said: "" }
 
-const saidBy = (exit: Exit.Exit<unknown, AdminError>): string => {
-  if (Exit.isSuccess(exit)) return ""
+const toldBy = (exit: Exit.Exit<unknown, AdminError>): Told => {
+  if (Exit.isSuccess(exit)) return { answer: "done", said: "" }
   const failed = Cause.findErrorOption(exit.cause)
-  return failed._tag === "Some" ? failed.value.message : Cause.hasDies(exit.cause) ? Cause.pretty(exit.cause) : LEFT
+  if (failed._tag === "Some") {
+    const { message } = failed.value
+    return { answer: message.includes("is not known") ? "unknown" : "refused", said: message }
+  }
+  return Cause.hasDies(exit.cause) ? { answer: "died", said: Cause.pretty(exit.cause) } : { answer: "left", said: "" }
 }

@@ -34,7 +34,7 @@ export const summarize = ({ events, plan, violations }: Simulation): Summary => 
     } else if (event._tag === "Disk" && event.fault !== undefined) {
       faults++
       count(diskFaultKind(event.fault))
-    } else if (event._tag === "Answered" && event.said === LEFT) {
+    } else if (event._tag === "Answered" && event.answer === "left") {
       faults++
       count(CALLER_LEFT)
     }
@@ -43,8 +43,6 @@ export const summarize = ({ events, plan, violations }: Simulation): Summary => 
   return { seed: plan.seed, violations, connections, mutations, faults, met, digest }
 }
 
-/** What the journal has of a caller who did not wait for the answer. */
-export const LEFT = "left without an answer"
 const CALLER_LEFT = "caller_left"
 
 /** Those of L7, and a defect's, are not for these simulations. */
