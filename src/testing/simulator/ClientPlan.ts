@@ -67,8 +67,7 @@ export const drawClient = (draw: Draw, number: number, spanMs: number, helloByte
   const dribbles = draw.chance(25)
   return {
     number,
-    // In tens, as the rate limit's window is, so that some come at its very end.
-    atMs: 10 * draw.integer(1, Math.floor(spanMs / 10)),
+    atMs: draw.integer(1, spanMs),
     kind,
     listener,
     from: peer,
@@ -82,6 +81,23 @@ export const drawClient = (draw: Draw, number: number, spanMs: number, helloByte
     readBytes: draw.chance(15) ? draw.integer(50, 500) : 65_536
   }
 }
+
+/** One of the same source, a window later to the millisecond, as far as the way takes as long. */
+export const drawReturning = (
+  draw: Draw,
+  first: ClientPlan,
+  number: number,
+  windowMs: number,
+  helloBytesMax: number
+): ClientPlan => ({
+  ...drawClient(draw, number, windowMs, helloBytesMax),
+  atMs: first.atMs + windowMs,
+  listener: PLAIN,
+  from: { ip: first.source.ip, port: CLIENT_PORT + number },
+  source: { ip: first.source.ip, port: CLIENT_PORT + number },
+  header: "none",
+  headerBytes: new Uint8Array(0)
+})
 
 const KINDS: Readonly<Record<ClientKind, number>> = {
   finishing: 55,

@@ -4,7 +4,7 @@ import type { Link } from "../../net/sim/Link.ts"
 import type { Settings } from "../../pipeline/Settings.ts"
 import { Draw } from "../Draw.ts"
 import { drawAdmin, type AdminPlan } from "./AdminPlan.ts"
-import { drawClient, type ClientPlan } from "./ClientPlan.ts"
+import { drawClient, drawReturning, type ClientPlan } from "./ClientPlan.ts"
 import { drawFaults, type FaultPlan } from "./FaultPlan.ts"
 import { drawSite, type Site } from "./Site.ts"
 
@@ -29,6 +29,14 @@ export interface Plan {
 /** More than there are clients; a million would take longer to make than all the rest. */
 const ADMISSIONS_MAX = 1024
 
+/** How many come again at the moment at which a rate limit's window lets go of their source. */
+const RETURNING = 8
+
+const drawRateLimit = (draw: Draw): RateLimit =>
+  draw.chance(60)
+    ? { limit: draw.integer(1, 4), windowMs: 10 * draw.integer(10, 150), admissionsMax: ADMISSIONS_MAX }
+    : { limit: 0, windowMs: 1000 }
+
 /** Those of L4. */
 export type SimSettings = Pick<
   Settings["Service"],
@@ -38,6 +46,7 @@ export type SimSettings = Pick<
 export const drawPlan = (seed: number): Plan => {
   const draw = new Draw(`plan ${seed}`)
   const spanMs = 10 * draw.integer(50, 300)
+  const rateLimit = drawRateLimit(draw)
   const site = drawSite(draw)
   const settings: SimSettings = {
     helloTimeoutMs: draw.integer(200, 600),
@@ -46,6 +55,10 @@ export const drawPlan = (seed: number): Plan => {
     idleTimeoutMs: draw.integer(700, 1500),
     halfCloseTimeoutMs: draw.integer(300, 600)
   }
+  const clients = draw.times(draw.integer(55, 80), (i) => drawClient(draw, i, spanMs, settings.helloBytesMax))
+  const returning = draw.times(rateLimit.limit === 0 ? 0 : RETURNING, (i) =>
+    drawReturning(draw, draw.pick(clients), clients.length + i, rateLimit.windowMs, settings.helloBytesMax)
+  )
   return {
     seed,
     shuffled: draw.chance(50),
@@ -56,12 +69,10 @@ export const drawPlan = (seed: number): Plan => {
       receiveBytesMax: draw.integer(4096, 32_768)
     },
     settings,
-    rateLimit: draw.chance(60)
-      ? { limit: draw.integer(1, 4), windowMs: 10 * draw.integer(10, 150), admissionsMax: ADMISSIONS_MAX }
-      : { limit: 0, windowMs: 1000 },
+    rateLimit,
     socketsMax: draw.chance(30) ? draw.integer(8, 20) : 1000,
     site,
-    clients: draw.times(draw.integer(55, 80), (i) => drawClient(draw, i, spanMs, settings.helloBytesMax)),
+    clients: [...clients, ...returning],
     admin: draw.times(draw.integer(22, 40), (i) => drawAdmin(draw, i, spanMs, site.backends)),
     faults: drawFaults(draw, spanMs),
     shutdownAtMs: draw.chance(50) ? draw.integer(Math.floor(spanMs / 2), spanMs) : spanMs + draw.integer(0, 3000),

@@ -34,7 +34,10 @@ export const checkOutcomes: Check = (run) => {
     if (!allowed.has(outcome) && !fromOutside) {
       problems.push(`${nameOf(client.plan)} ended as ${outcome}, and may as ${[...allowed].join(", ")}`)
     }
-    problems.push(...checkInner(conversation, around))
+    // Behind the edge it may last a little longer, and meet what happens then.
+    problems.push(
+      ...checkInner(conversation, surroundingsOf(run, history, faults, { ...conversation, endedAt: Infinity }))
+    )
   }
   return problems
 }
