@@ -19,8 +19,8 @@ const readCount = (name: string, text: string): number => {
   process.exit(2)
 }
 
-const tell = (seed: number): number => {
-  const simulation = simulate(seed)
+const tell = async (seed: number): Promise<number> => {
+  const simulation = await simulate(seed)
   for (const line of storyOf(simulation)) console.log(line)
   for (const violation of simulation.violations) console.log(`WRONG: ${violation}`)
   console.log(simulation.violations.length === 0 ? `seed ${seed}: all promises kept` : `seed ${seed} failed`)
@@ -68,8 +68,8 @@ const run = async (first: number, count: number): Promise<number> => {
 const first = readCount("seed", values.seed ?? "1")
 const count = readCount("seeds", values.seeds ?? (values.seed === undefined ? String(SEEDS_DEFAULT) : "1"))
 if (values.digest) {
-  for (let seed = first; seed < first + count; seed++) console.log(`${seed} ${summarize(simulate(seed)).digest}`)
+  for (let seed = first; seed < first + count; seed++) console.log(`${seed} ${summarize(await simulate(seed)).digest}`)
 } else {
   process.exitCode =
-    values.seed !== undefined && values.seeds === undefined ? tell(first) : await run(first, Math.max(1, count))
+    values.seed !== undefined && values.seeds === undefined ? await tell(first) : await run(first, Math.max(1, count))
 }

@@ -3,4 +3,7 @@ import { parentPort } from "node:worker_threads"
 import { simulate } from "../src/testing/simulator/Simulate.ts"
 import { summarize } from "../src/testing/simulator/Summary.ts"
 
-parentPort?.on("message", (seed: number) => parentPort?.postMessage(summarize(simulate(seed))))
+parentPort?.on("message", (seed: number) => {
+  // A rejection is the worker's error.
+  void simulate(seed).then((simulation) => parentPort?.postMessage(summarize(simulation)))
+})

@@ -1,14 +1,17 @@
 /**
- * Runs a program to its end in no real time: one synchronous call, in which time passes whenever every fiber waits.
+ * Runs a program to its end in no real time: time passes whenever every fiber waits.
  *
  * Clock, scheduler and chance are its own, so that the seed alone decides what happens, on any machine and under any
- * load. It runs what waits for Effect's clock, or for other fibers; a program that waits for a promise, a real socket or
- * a timer of JavaScript's own never goes on here, and is told so. It also counts fibers, so that one that is left shows.
+ * load. `run` is one synchronous call, for what waits for Effect's clock or for other fibers. `runAsync` lets Node's
+ * streams and its HTTP take part as well, which call back on the machine's own queue: no time passes before that is
+ * empty. A program that waits for a real socket or for a timer of JavaScript's own never goes on in either, and is told
+ * so. Fibers are counted, so that one that is left shows.
  */
 import { Clock, Context, Duration, Effect, Metric, Random, Scheduler } from "effect"
 import type { Exit } from "effect"
 import { EventQueue } from "../net/sim/EventQueue.ts"
 import { Draw } from "./Draw.ts"
+import { settleNode } from "./NodeQueue.ts"
 import { SimScheduler } from "./SimScheduler.ts"
 
 export interface SimRuntimeOptions {
@@ -61,6 +64,25 @@ export class SimRuntime {
 
   /** Throws `SimStuck` when the program would not end: it spins, waits for ever, or for longer than `msMax`. */
   run<A, E>(program: Effect.Effect<A, E>, msMax: number = SIMULATED_MS_MAX): Exit.Exit<A, E> {
+    const play = this.#play(program, msMax)
+    while (true) {
+      const { done, value } = play.next()
+      if (done === true) return value
+    }
+  }
+
+  /** Like `run`, for a program that uses Node's streams or HTTP; see `SimNetwork` and `SimPeer`. */
+  async runAsync<A, E>(program: Effect.Effect<A, E>, msMax: number = SIMULATED_MS_MAX): Promise<Exit.Exit<A, E>> {
+    const play = this.#play(program, msMax)
+    while (true) {
+      const { done, value } = play.next()
+      if (done === true) return value
+      await settleNode()
+    }
+  }
+
+  /** Yields whenever every fiber waits; whoever takes the next step may have woken some. */
+  *#play<A, E>(program: Effect.Effect<A, E>, msMax: number): Generator<undefined, Exit.Exit<A, E>> {
     const fiber = Effect.runForkWith(this.#context)(program)
     const until = this.#nowMs + msMax
     for (let turns = 0; ; turns++) {
@@ -68,6 +90,8 @@ export class SimRuntime {
       if (exit !== undefined) return exit
       if (turns > TURNS_A_MOMENT_MAX) throw new SimStuck(`fibers spin at ${this.#nowMs} ms`)
       if (this.#scheduler.runNext()) continue
+      yield
+      if (this.#scheduler.runNext() || fiber.pollUnsafe() !== undefined) continue
       this.#onSettled()
       if (!this.#wakeNext(until)) throw new SimStuck(`nothing goes on at ${this.#nowMs} ms, and the program waits`)
       turns = 0

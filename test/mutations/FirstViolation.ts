@@ -3,7 +3,7 @@ import { simulate } from "../../src/testing/simulator/Simulate.ts"
 
 const seedsMax = Number(process.argv[2])
 for (let seed = 1; seed <= seedsMax; seed++) {
-  if (simulate(seed).violations.length === 0) continue
+  if ((await simulate(seed)).violations.length === 0) continue
   console.log(seed)
   break
 }

@@ -90,3 +90,31 @@ it("keeps the order of what one fiber asks for, also where that of fibers is dra
     })
   )
 })
+
+/** A number that comes back through each of Node's queues, so many times. */
+const throughNode = (times: number): Effect.Effect<number> =>
+  Effect.callback<number>((resume) => {
+    const again = (left: number): void => {
+      if (left === 0) return resume(Effect.succeed(times))
+      setImmediate(() => process.nextTick(() => void Promise.resolve().then(() => again(left - 1))))
+    }
+    again(times)
+  })
+
+it("lets nothing of Node's wait while time passes", async () => {
+  const runtime = new SimRuntime({ seed: 1 })
+  const program = Effect.raceFirst(throughNode(100), Effect.as(Effect.sleep(1), 0))
+  const exits = await Promise.all([runtime.runAsync(program), new SimRuntime({ seed: 2 }).runAsync(program)])
+  assert.deepStrictEqual(exits, [Exit.succeed(100), Exit.succeed(100)])
+  assert.strictEqual(runtime.now(), 0)
+})
+
+it("says of a program that waits for the world outside that it is stuck", async () => {
+  const timer = Effect.callback<void>((resume) => void setTimeout(() => resume(Effect.void), 60_000).unref())
+  const run = new SimRuntime({ seed: 1 }).runAsync(timer)
+  const failure = await run.then(
+    () => undefined,
+    (error: unknown) => error
+  )
+  assert.instanceOf(failure, SimStuck)
+})

@@ -32,7 +32,7 @@ export interface Simulation extends SimRun {
   readonly violations: ReadonlyArray<string>
 }
 
-export const simulate = (seed: number, { replace = Layer.empty }: SimulateOptions = {}): Simulation => {
+export const simulate = async (seed: number, { replace = Layer.empty }: SimulateOptions = {}): Promise<Simulation> => {
   const plan = drawPlan(seed)
   const settled = { call: () => {} }
   const runtime = new SimRuntime({ seed, shuffled: plan.shuffled, onSettled: () => settled.call() })
@@ -53,7 +53,7 @@ export const simulate = (seed: number, { replace = Layer.empty }: SimulateOption
       networkEvents: network.pendingEvents()
     } satisfies Left
   }).pipe(Effect.provide(layerNetwork(plan, journal)), Effect.scoped)
-  const left = runToEnd(runtime, journal, program)
+  const left = await runToEnd(runtime, journal, program)
   const run: SimRun = { plan, events: journal.events, clients: world.clientRecords, visits: world.visits, left }
   const noted = journal.events.flatMap((event) => (event._tag === "Violated" ? [event.problem] : []))
   return { ...run, violations: [...noted, ...CHECKS.flatMap((check) => check(run))] }
@@ -62,9 +62,13 @@ export const simulate = (seed: number, { replace = Layer.empty }: SimulateOption
 /** Longer than anything takes to arrive that is on its way. */
 const AFTERWARDS_MS = 100
 
-const runToEnd = (runtime: SimRuntime, journal: Journal, program: Effect.Effect<Left, unknown>): Left | undefined => {
+const runToEnd = async (
+  runtime: SimRuntime,
+  journal: Journal,
+  program: Effect.Effect<Left, unknown>
+): Promise<Left | undefined> => {
   try {
-    const exit = runtime.run(program, SIMULATED_MS_MAX)
+    const exit = await runtime.runAsync(program, SIMULATED_MS_MAX)
     if (Exit.isSuccess(exit)) return exit.value
     journal.note({ _tag: "Violated", problem: `the simulation met a defect: ${String(exit.cause)}` })
   } catch (error) {
