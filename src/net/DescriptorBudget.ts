@@ -29,15 +29,18 @@ export interface Place {
   release(): void
 }
 
-/** A client's share of the budget: its own socket, and those dialled for it. */
-export interface ClientPlace extends Place {
-  /**
-   * Counts one more backend socket; false when there is none left. That meets a second one at once, which takes nothing
-   * that is kept for others, and with more clients waiting than sockets are kept for, a first one too.
-   */
+/** Counts the sockets that are dialled. */
+export interface BackendPlaces {
+  /** Counts one more; false when there is none left. */
   takeBackend(): boolean
   releaseBackend(): void
 }
+
+/**
+ * A client's share of the budget: its own socket, and those dialled for it. Of these, a second one at once takes nothing
+ * that is kept for others; with more clients waiting than sockets are kept for, a first one does not either.
+ */
+export interface ClientPlace extends Place, BackendPlaces {}
 
 /**
  * For so many clients without a backend's socket one is kept free. All of them on a small budget; on a

@@ -9,7 +9,7 @@ import { Context, Deferred, Effect, Exit, Layer, Scope, Semaphore } from "effect
 import type { BackendAddress } from "../snapshot/Endpoint.ts"
 import type { Hostname } from "../snapshot/Hostname.ts"
 import type { Connection } from "./Connection.ts"
-import type { ClientPlace } from "./DescriptorBudget.ts"
+import type { BackendPlaces } from "./DescriptorBudget.ts"
 import type { IpAddress } from "./IpAddress.ts"
 import { acquireScoped } from "./Scoped.ts"
 import { Network, type DialError, type LookupError } from "./Network.ts"
@@ -24,7 +24,7 @@ export class Dialer extends Context.Service<
     dial(
       backend: BackendAddress,
       deadline: number,
-      place: ClientPlace
+      place: BackendPlaces
     ): Effect.Effect<Connection, DialError, Scope.Scope>
   }
 >()("mc-proxy/net/Dialer") {
@@ -34,14 +34,14 @@ export class Dialer extends Context.Service<
       const network = yield* Network
       const lookup = yield* makeLookup
 
-      const dialAddress = (ip: IpAddress, port: number, deadline: number, place: ClientPlace) =>
+      const dialAddress = (ip: IpAddress, port: number, deadline: number, place: BackendPlaces) =>
         Effect.andThen(takeSocket(place), network.dial({ ip, port }, deadline))
 
       const dialName = Effect.fnUntraced(function* (
         name: Hostname,
         port: number,
         deadline: number,
-        place: ClientPlace
+        place: BackendPlaces
       ) {
         const addresses = yield* lookup(name).pipe(
           Effect.mapError((error): DialError => ({ _tag: "dial_failed", reason: error.message })),
@@ -81,7 +81,7 @@ const ADDRESSES_MAX = 8
 const ATTEMPT_DELAY_MS = 250
 
 /** Takes a backend's socket out of the budget until the scope closes. */
-const takeSocket = (place: ClientPlace): Effect.Effect<void, DialError, Scope.Scope> =>
+const takeSocket = (place: BackendPlaces): Effect.Effect<void, DialError, Scope.Scope> =>
   acquireScoped(
     Effect.suspend(() => (place.takeBackend() ? Effect.void : Effect.fail(OUT_OF_DESCRIPTORS))),
     () => place.releaseBackend()

@@ -4,19 +4,38 @@
  * A pool belongs to one route, or, where the backend is told each client's address by PROXY protocol, to one client's
  * connection. Which protocol the backend speaks is seen by nobody outside.
  */
-import { Context, type Effect, type Scope } from "effect"
-import type { ClientPlace } from "../../net/DescriptorBudget.ts"
+import { Context, Effect, FiberSet, FileSystem, Layer, type Scope } from "effect"
+import { DescriptorBudget, type BackendPlaces, type ClientPlace, type Place } from "../../net/DescriptorBudget.ts"
+import { Dialer } from "../../net/Dialer.ts"
+import { Network } from "../../net/Network.ts"
+import { acquireScoped } from "../../net/Scoped.ts"
 import type { SocketAddress } from "../../net/SocketAddress.ts"
-import type { CompiledRoute } from "../../routing/RouteTable.ts"
+import { Settings } from "../../pipeline/Settings.ts"
+import type { CompiledL7Route } from "../../routing/RouteTable.ts"
 import type { IncomingBody, OutgoingBody, RequestHead, ResponseHead } from "../Message.ts"
+import type { VirtualHost } from "../VirtualHost.ts"
+import type { BackendConnection, ConnectionOwner } from "./BackendConnection.ts"
+import { dialBackend } from "./BackendDial.ts"
+import { Http1Connection } from "./Http1Connection.ts"
+import { openHttp2, STREAMS_MAX } from "./Http2Connection.ts"
+import { Pool } from "./Pool.ts"
 
 export class Backends extends Context.Service<
   Backends,
   {
     /** The route's pool for one client connection; the scope is that connection's. */
-    pool(route: CompiledRoute, client: ClientOfPool): Effect.Effect<BackendPool, never, Scope.Scope>
+    pool(route: CompiledL7Route, client: ClientOfPool): Effect.Effect<BackendPool, never, Scope.Scope>
   }
->()("mc-proxy/l7/backend/Backends") {}
+>()("mc-proxy/l7/backend/Backends") {
+  static readonly layer: Layer.Layer<
+    Backends,
+    never,
+    DescriptorBudget | Dialer | FileSystem.FileSystem | Network | Settings
+  > = Layer.effect(
+    Backends,
+    Effect.suspend(() => make)
+  )
+}
 
 /** Whose requests will be sent. */
 export interface ClientOfPool {
@@ -63,7 +82,128 @@ export interface BackendResponse extends ResponseHead {
 export interface BackendFailed {
   /** `unavailable`: 502; `timed_out`: 504, it was not reached in time; `unsupported`: 501, it takes no WebSocket. */
   readonly _tag: "unavailable" | "timed_out" | "unsupported"
-  /** Proof that the backend did nothing about the request, which may then be sent once more (RFC 9113 8.7). */
+  /**
+   * Proof that the backend, which was there, did nothing about the request: it may be sent once more (RFC 9113 8.7).
+   * False where the backend was not reached, since to ask again at once would only meet the same.
+   */
   readonly unprocessed: boolean
   readonly reason: string
+}
+
+/**
+ * All of them together are bounded by the descriptor budget; this keeps one route from taking all of a large one. With
+ * HTTP/1.1 each WebSocket and each stream of events holds a connection; with HTTP/2 it is for 4,096 requests at a time,
+ * unless the backend asks for less.
+ */
+const HTTP1_CONNECTIONS_MAX = 16_384
+const HTTP2_CONNECTIONS_MAX = 32
+
+interface SharedPool {
+  readonly pool: Pool
+  /** Client connections that use it. */
+  users: number
+}
+
+const make = Effect.gen(function* () {
+  const network = yield* Network
+  const budget = yield* DescriptorBudget
+  const settings = yield* Settings
+  const services = Context.make(Network, network).pipe(
+    Context.add(Dialer, yield* Dialer),
+    Context.add(FileSystem.FileSystem, yield* FileSystem.FileSystem),
+    Context.add(Settings, settings)
+  )
+  const runShared = yield* FiberSet.makeRuntime<never, void, never>()
+  /** By what a change of the route replaces. */
+  const shared = new Map<VirtualHost, SharedPool>()
+
+  const connectTo = (route: CompiledL7Route, client: ClientOfPool | undefined, places: BackendPlaces) =>
+    Effect.fnUntraced(function* (
+      owner: ConnectionOwner
+    ): Effect.fn.Return<BackendConnection, BackendFailed, Scope.Scope> {
+      const deadline = network.now() + settings.connectTimeoutMs
+      const opened = yield* Effect.provideContext(dialBackend(route, client, places, deadline), services)
+      return route.route.backendProtocol === "h2"
+        ? yield* openHttp2(opened, owner, deadline - network.now())
+        : new Http1Connection(opened, owner)
+    })
+
+  const poolOf = (
+    route: CompiledL7Route,
+    client: ClientOfPool | undefined,
+    run: (fiber: Effect.Effect<void>) => void,
+    onEmpty: () => void
+  ): Pool => {
+    const isHttp2 = route.route.backendProtocol === "h2"
+    const pool = new Pool({
+      requestsEach: isHttp2 ? STREAMS_MAX : 1,
+      connectionsMax: isHttp2 ? HTTP2_CONNECTIONS_MAX : HTTP1_CONNECTIONS_MAX,
+      connectTimeoutMs: settings.connectTimeoutMs,
+      connect: connectTo(route, client, client?.place ?? sharedPlaces(budget)),
+      run,
+      onEmpty
+    })
+    pool.takesWebSockets = !isHttp2
+    return pool
+  }
+
+  const retainShared = (route: CompiledL7Route): SharedPool => {
+    const known = shared.get(route.host)
+    if (known !== undefined) {
+      known.users++
+      return known
+    }
+    const made: SharedPool = {
+      users: 1,
+      pool: poolOf(route, undefined, runShared, () => {
+        if (made.users === 0 && shared.get(route.host) === made) shared.delete(route.host)
+      })
+    }
+    shared.set(route.host, made)
+    return made
+  }
+
+  const releaseShared = ({ host }: CompiledL7Route, used: SharedPool): void => {
+    if (--used.users === 0 && used.pool.isEmpty) shared.delete(host)
+  }
+
+  return Backends.of({
+    pool: Effect.fnUntraced(function* (route, client) {
+      if (route.route.sendProxyProtocol) {
+        const run = yield* FiberSet.makeRuntime<never, void, never>()
+        return yield* handleOf(poolOf(route, client, run, () => {}))
+      }
+      const used = yield* acquireScoped(
+        Effect.sync(() => retainShared(route)),
+        (held) => releaseShared(route, held)
+      )
+      return yield* handleOf(used.pool)
+    })
+  })
+})
+
+/** A pool in the hand of one client connection, whose scope takes back what it has asked of it. */
+const handleOf = Effect.fnUntraced(function* (pool: Pool): Effect.fn.Return<BackendPool, never, Scope.Scope> {
+  const takeBacks: Array<() => void> = []
+  yield* acquireScoped(Effect.void, () => takeBacks.forEach((takeBack) => takeBack()))
+  return {
+    send: (head, onInterim) => pool.send(head, onInterim),
+    get takesWebSockets() {
+      return pool.takesWebSockets
+    },
+    onWebSockets: (listener) => void takeBacks.push(pool.onWebSockets(listener))
+  }
+})
+
+/** Places for sockets that belong to no client. */
+const sharedPlaces = (budget: DescriptorBudget["Service"]): BackendPlaces => {
+  const held: Array<Place> = []
+  return {
+    takeBackend: () => {
+      const place = budget.reserve()
+      if (place !== undefined) held.push(place)
+      return place !== undefined
+    },
+    releaseBackend: () => held.pop()?.release()
+  }
 }

@@ -1,0 +1,30 @@
+/**
+ * When a stream of HTTP/2 has ended, and when it was only closed.
+ *
+ * Node ends a readable also where its stream was reset or its session has gone, and gives no way to tell what is whole
+ * from what was cut off; RST_STREAM with NO_ERROR, which Node itself sends for what is destroyed, looks the same to the
+ * last detail. Passed on, half a body would be taken for a whole one.
+ */
+import type { Http2Stream } from "node:http2"
+
+/**
+ * Lets the readable of `stream` end only where END_STREAM has come; what was cut off is destroyed. To be called before
+ * anything can have come. Gives whether END_STREAM has come, however much of the body has been read.
+ */
+export const endWhenWhole = (stream: Http2Stream): (() => boolean) => {
+  let isWhole = false
+  const push = stream.push.bind(stream)
+  stream.push = (chunk: unknown, encoding) => {
+    // Node says so once when END_STREAM comes, and again when it closes the stream for whatever reason.
+    if (chunk === null && !isWhole) {
+      isWhole = !stream.closed && !stream.destroyed
+      if (!isWhole) {
+        // Node is in the midst of closing it.
+        process.nextTick(() => stream.destroy())
+        return false
+      }
+    }
+    return push(chunk, encoding)
+  }
+  return () => isWhole
+}

@@ -1,0 +1,279 @@
+/**
+ * One HTTP/2 connection to a backend, and the streams on it.
+ *
+ * It is used once the backend's SETTINGS have come, so that their limits hold from the first request on. After GOAWAY, or
+ * once a side has gone, no stream is begun; those that run finish or break off by themselves. Pushes are refused.
+ */
+import { Effect, Result } from "effect"
+import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2"
+import { endWhenWhole } from "../EndOfStream.ts"
+import { endToEnd, endToEndTrailers, FIELD_LIST_BYTES_MAX } from "../Fields.ts"
+import type { Fields, OutgoingBody, RequestHead } from "../Message.ts"
+import type { BackendConnection, ConnectionOwner } from "./BackendConnection.ts"
+import type { OpenBackend } from "./BackendDial.ts"
+import type { BackendFailed, BackendResponse } from "./Backends.ts"
+import { mayHaveBody, unavailable, type PendingRequest } from "./PendingRequest.ts"
+
+/** Waits for the backend's SETTINGS, which are the first it says (RFC 9113 3.4). */
+export const openHttp2 = (
+  opened: OpenBackend,
+  owner: ConnectionOwner,
+  timeoutMs: number
+): Effect.Effect<Http2Connection, BackendFailed> =>
+  Effect.callback<Http2Connection, BackendFailed>((resume) => {
+    const session = connectSession(opened)
+    let reason = "it closed the connection before its SETTINGS"
+    const failed = (error: NodeJS.ErrnoException) => {
+      reason = error.code ?? error.message
+    }
+    const closed = () => resume(Effect.fail(unavailable(`no HTTP/2: ${reason}`, false)))
+    // The stream stays open for writing, where a session without a reader would wait for ever.
+    const ended = () => session.destroy()
+    session.on("error", failed).on("close", closed)
+    opened.duplex.on("end", ended)
+    session.once("remoteSettings", () => {
+      session.off("close", closed)
+      opened.duplex.off("end", ended)
+      resume(Effect.succeed(new Http2Connection(session, opened, owner)))
+    })
+    return Effect.sync(() => session.destroy())
+  }).pipe(
+    Effect.timeoutOrElse({
+      duration: Math.max(0, timeoutMs),
+      orElse: () =>
+        Effect.fail<BackendFailed>({ _tag: "timed_out", unprocessed: false, reason: "no HTTP/2 SETTINGS in time" })
+    })
+  )
+
+/** On one connection; with more at a time, one that loses a packet holds up too many. */
+export const STREAMS_MAX = 128
+
+/** What a backend may send ahead on one stream: 100 MB/s at a round trip of a millisecond. */
+const STREAM_WINDOW_BYTES = 128 * 1024
+
+/** And on all: every stream may be full, since a slow client must not hold up the others. */
+const SESSION_WINDOW_BYTES = STREAMS_MAX * STREAM_WINDOW_BYTES
+
+/** Node refuses streams where a session takes more, what is sent and not yet written included. */
+const SESSION_MEMORY_MIB = 64
+
+/** As many as there can be within the size of the list, each of which counts for 32 bytes at least. */
+const FIELDS_MAX = FIELD_LIST_BYTES_MAX / 32
+
+/** What a client may ask with the largest head is sent with the fields of our own, and as a bound rather than packed. */
+const HEAD_BYTES_MAX = 2 * FIELD_LIST_BYTES_MAX
+
+/** How often a connection is looked at, and how long it may be without a request. */
+const LOOK_INTERVAL_MS = 60_000
+
+/**
+ * A connection on which a request waits, and nothing has come at so many looks, is asked whether it is alive. Servers of
+ * gRPC take a client that asks more often than every five minutes for an attacker.
+ */
+const SILENT_LOOKS_MAX = 6
+
+/** A client's streams have odd numbers of 31 bits. */
+const REQUESTS_MAX = 2 ** 30 - 1
+
+const connectSession = ({ duplex, scheme }: OpenBackend): ClientHttp2Session => {
+  // No host is looked up: the authority of each request is its own.
+  const session = connect(`${scheme}://backend`, {
+    createConnection: () => duplex,
+    maxSessionMemory: SESSION_MEMORY_MIB,
+    maxHeaderListPairs: FIELDS_MAX,
+    maxSendHeaderBlockLength: HEAD_BYTES_MAX,
+    settings: {
+      enablePush: false,
+      initialWindowSize: STREAM_WINDOW_BYTES,
+      maxHeaderListSize: FIELD_LIST_BYTES_MAX
+    }
+  })
+  session.once("connect", () => {
+    session.setLocalWindowSize(SESSION_WINDOW_BYTES)
+    // A plain socket came paused, and the session reads it itself.
+    duplex.resume()
+  })
+  return session
+}
+
+export class Http2Connection implements BackendConnection {
+  readonly #session: ClientHttp2Session
+  readonly #opened: OpenBackend
+  readonly #owner: ConnectionOwner
+  readonly #timer: NodeJS.Timeout
+  /** The streams that run, and whether the whole of their response has come. */
+  readonly #running = new Map<ClientHttp2Stream, () => boolean>()
+  #isFinished = false
+  #requests = 0
+  /** At the last look. */
+  #requestsSeen = 0
+  #bytesSeen = 0
+  #silentLooks = 0
+  /** The last stream that the backend has dealt with; set by GOAWAY. */
+  #lastStreamId = Infinity
+
+  constructor(session: ClientHttp2Session, opened: OpenBackend, owner: ConnectionOwner) {
+    this.#session = session
+    this.#opened = opened
+    this.#owner = owner
+    this.#timer = setInterval(() => this.#look(), LOOK_INTERVAL_MS)
+    session.on("goaway", (_code: number, lastStreamId: number) => {
+      this.#lastStreamId = lastStreamId
+    })
+    session.on("close", () => {
+      clearInterval(this.#timer)
+      owner.ended()
+    })
+    session.on("remoteSettings", () => owner.freed())
+    opened.duplex.on("end", () => this.#finish())
+  }
+
+  get free(): number {
+    const { closed, destroyed, remoteSettings } = this.#session
+    if (closed || destroyed || this.#isFinished || this.#requests >= REQUESTS_MAX) return 0
+    return Math.max(0, Math.min(STREAMS_MAX, remoteSettings.maxConcurrentStreams ?? Infinity) - this.#running.size)
+  }
+
+  get takesWebSockets(): boolean {
+    return this.#session.remoteSettings.enableConnectProtocol === true
+  }
+
+  send(request: PendingRequest): void {
+    const { head } = request
+    if (head.isWebSocket && !this.takesWebSockets) return request.fail(NO_WEBSOCKETS)
+    const hasBody = head.hasBody && !head.isWebSocket
+    const begun = Result.try(() =>
+      this.#session.request(requestFields(head, this.#opened.scheme), {
+        endStream: !head.hasBody && !head.isWebSocket,
+        waitForTrailers: hasBody
+      })
+    )
+    if (Result.isFailure(begun)) return request.fail(unavailable("the head cannot be sent as HTTP/2", false))
+    const stream = begun.success
+    this.#running.set(stream, endWhenWhole(stream))
+    this.#requests++
+    this.#follow(stream, request)
+    request.onCancel(() => cancel(stream))
+    request.sent(hasBody ? outgoing(stream) : undefined)
+  }
+
+  destroy(): void {
+    this.#session.destroy()
+  }
+
+  #follow(stream: ClientHttp2Stream, request: PendingRequest): void {
+    let trailers: Fields = []
+    let reason: string | undefined
+    stream.on("error", (error: NodeJS.ErrnoException) => (reason = error.code ?? error.message))
+    stream.on("headers", (headers, _flags, raw) => {
+      request.onInterim({ status: headers[":status"] ?? 0, fields: endToEnd(raw) })
+    })
+    stream.on("trailers", (_headers, _flags, raw) => (trailers = endToEndTrailers(raw)))
+    stream.once("response", (headers, flags, raw) => {
+      const status = headers[":status"] ?? 0
+      const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0 && mayHaveBody(request.head, status)
+      const response = responseOf(stream, request.head, status, raw, hasBody, () => trailers)
+      if (!hasBody) stream.resume()
+      if (request.head.isWebSocket && response.upgraded === undefined) stream.end()
+      request.respond(response)
+    })
+    stream.once("close", () => {
+      this.#running.delete(stream)
+      request.fail(unavailable(reason ?? `reset with code ${stream.rstCode}`, this.#isUnprocessed(stream)))
+      if (this.#isFinished && this.#running.size === 0) this.#session.destroy()
+      else this.#owner.freed()
+    })
+  }
+
+  /** The backend says nothing more. What has come whole can still be read, so that nothing is written to it either. */
+  #finish(): void {
+    this.#isFinished = true
+    for (const [stream, isWhole] of this.#running) if (!isWhole()) stream.destroy()
+    if (this.#running.size === 0) this.#session.destroy()
+  }
+
+  /** RFC 9113 8.7; a stream without a number has not been sent at all. */
+  #isUnprocessed({ id, rstCode }: ClientHttp2Stream): boolean {
+    return rstCode === constants.NGHTTP2_REFUSED_STREAM || id === undefined || id > this.#lastStreamId
+  }
+
+  #look(): void {
+    const { bytesRead } = this.#opened.connection
+    const isSilent = bytesRead === this.#bytesSeen && this.#running.size > 0
+    this.#bytesSeen = bytesRead
+    if (this.#running.size === 0 && this.#requests === this.#requestsSeen) return this.#session.close()
+    this.#requestsSeen = this.#requests
+    if (!isSilent) {
+      this.#silentLooks = 0
+      return
+    }
+    this.#silentLooks++
+    if (this.#silentLooks === SILENT_LOOKS_MAX) this.#session.ping(() => {})
+    // An answer would have come: nobody is there.
+    else if (this.#silentLooks > SILENT_LOOKS_MAX) this.#opened.connection.reset()
+  }
+}
+
+const requestFields = (head: RequestHead, scheme: string): Array<string> => {
+  const { authority, fields, method, path } = head
+  if (!head.isWebSocket) {
+    return [":method", method, ":scheme", scheme, ":authority", authority, ":path", path, ...fields]
+  }
+  // RFC 8441 4 and 5: no key, since nothing is hashed.
+  const pseudo = [":method", "CONNECT", ":protocol", "websocket", ":scheme", scheme, ":authority", authority]
+  const own = fields.filter((_, i) => fields[i - (i % 2)] !== "sec-websocket-key")
+  return [...pseudo, ":path", path, ...own]
+}
+
+const responseOf = (
+  stream: ClientHttp2Stream,
+  { isWebSocket }: RequestHead,
+  status: number,
+  raw: Fields,
+  hasBody: boolean,
+  trailers: () => Fields
+): BackendResponse => {
+  const isUpgraded = isWebSocket && hasBody && status >= 200 && status < 300
+  return {
+    status: isUpgraded ? 200 : status,
+    fields: endToEnd(raw),
+    body: hasBody ? { readable: stream, trailers } : undefined,
+    upgraded: isUpgraded ? { writable: stream, end: () => void stream.end() } : undefined
+  }
+}
+
+/** A body whose last frame waits for the trailers. */
+const outgoing = (stream: ClientHttp2Stream): OutgoingBody => {
+  let trailers: Fields = []
+  stream.once("wantTrailers", () => {
+    const sent = Result.try(() => stream.sendTrailers(grouped(trailers)))
+    if (Result.isFailure(sent)) stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+  })
+  return {
+    writable: stream,
+    end: (fields) => {
+      trailers = fields
+      stream.end()
+    }
+  }
+}
+
+/** Node takes trailers by name only. */
+const grouped = (fields: Fields): Record<string, Array<string>> => {
+  const groups: Record<string, Array<string>> = {}
+  for (let i = 0; i + 1 < fields.length; i += 2) (groups[fields[i]!] ??= []).push(fields[i + 1]!)
+  return groups
+}
+
+/** Nothing where both ways have ended. */
+const cancel = (stream: ClientHttp2Stream): void => {
+  if (stream.destroyed || (stream.readableEnded && stream.writableFinished)) return
+  stream.close(constants.NGHTTP2_CANCEL)
+  stream.destroy()
+}
+
+const NO_WEBSOCKETS: BackendFailed = {
+  _tag: "unsupported",
+  unprocessed: false,
+  reason: "the backend takes no extended CONNECT"
+}
