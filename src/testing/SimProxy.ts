@@ -6,7 +6,7 @@
  * scope is the process: when it closes, the proxy is interrupted wherever it is.
  */
 import { createSecureContext } from "node:tls"
-import { Context, Deferred, Effect, FileSystem, Layer, Path, Queue } from "effect"
+import { Context, Deferred, Effect, Layer, Path, Queue } from "effect"
 import { adminOperations } from "../admin/AdminOperations.ts"
 import { AdminSettings } from "../admin/AdminSettings.ts"
 import type { BindFailed } from "../control/Follower.ts"
@@ -32,6 +32,7 @@ import type { DatabaseError } from "../store/DatabaseError.ts"
 import type { SimStore } from "../store/SimStore.ts"
 import { Store } from "../store/Store.ts"
 import { Certificates } from "../tls/Certificates.ts"
+import { layerFiles } from "./SimFiles.ts"
 
 /** The operations of the admin API, by name. */
 export type SimAdmin = Effect.Success<typeof adminOperations>
@@ -45,6 +46,8 @@ export interface SimProxyOptions {
   readonly rateLimit?: RateLimit
   /** By canonical address. */
   readonly countries?: ReadonlyMap<string, string>
+  /** What the files of its machine hold, by path: those that L7 routes name have to be there for the admin API. */
+  readonly files?: ReadonlyMap<string, string>
   /** Is given each connection's line of the access log. */
   readonly onConnection?: (entry: ConnectionEntry) => void
   /** Is given each request's. */
@@ -81,7 +84,7 @@ export class SimProxy extends Context.Service<
   ): Layer.Layer<SimProxy | SimProxyServices, DatabaseError | BindFailed, Network> =>
     Layer.effect(SimProxy, make(options.disk, options.shutdownTimeoutMs ?? 30_000)).pipe(
       Layer.provideMerge(ControlPlane.layer),
-      Layer.provide(Layer.merge(layerStore(options.disk), layerAdmin)),
+      Layer.provide(Layer.merge(layerStore(options.disk), layerAdmin(options))),
       Layer.provideMerge(Layer.merge(Drain.layer, LocalFollower.layer)),
       Layer.provideMerge(DataPlane.layer),
       Layer.provideMerge(Connections.layer),
@@ -161,11 +164,12 @@ const layerStore = (disk: SimStore) =>
   )
 
 /** A path to a GeoIP database is what lets rules by country in; the table of countries is in its place. */
-const layerAdmin = Layer.mergeAll(
-  Layer.succeed(AdminSettings, { database: "simulated.db", geoipDb: "simulated.mmdb", version: "simulated" }),
-  FileSystem.layerNoop({}),
-  Path.layer
-)
+const layerAdmin = ({ files = new Map() }: SimProxyOptions) =>
+  Layer.mergeAll(
+    Layer.succeed(AdminSettings, { database: "simulated.db", geoipDb: "simulated.mmdb", version: "simulated" }),
+    layerFiles(files),
+    Path.layer
+  )
 
 const layerLog = (onLog: (line: string) => void = () => {}) =>
   Log.layer({ level: "info", format: "text" }).pipe(

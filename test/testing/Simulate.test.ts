@@ -50,6 +50,8 @@ describe("a trace", () => {
 })
 
 describe("what a layer does wrong is found:", () => {
+  const SEEDS_ASKED = 60
+
   const amended = <Id, Service extends object>(
     service: Context.Service<Id, Service>,
     amend: (own: Service) => Partial<Service>
@@ -96,10 +98,9 @@ describe("what a layer does wrong is found:", () => {
   ])("%s", async (_, replace, expected) => {
     // Each shows in some seeds only.
     let found = false
-    for (const seed of SEEDS) {
+    for (let seed = 1; seed <= SEEDS_ASKED && !found; seed++) {
       const { violations } = await simulate(seed, { replace })
-      found ||= violations.some((violation) => expected.test(violation))
-      if (found) break
+      found = violations.some((violation) => expected.test(violation))
     }
     assert.isTrue(found)
   })

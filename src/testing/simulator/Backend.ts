@@ -3,7 +3,8 @@ import { Effect, Result } from "effect"
 import type { ConnectionReset } from "../../net/Connection.ts"
 import { parseBackendAddress } from "../../snapshot/Endpoint.ts"
 import { pattern } from "../Bytes.ts"
-import { hostname, type BackendPlan } from "./Site.ts"
+import { hostname } from "./Parsed.ts"
+import { type BackendPlan } from "./Site.ts"
 import type { BackendVisit, World } from "./World.ts"
 
 /** Until the scope closes. */

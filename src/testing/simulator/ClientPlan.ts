@@ -4,13 +4,12 @@ import { formatSocketAddress, type SocketAddress } from "../../net/SocketAddress
 import { concat, pattern } from "../Bytes.ts"
 import type { Draw } from "../Draw.ts"
 import { clientHello } from "../Hello.ts"
+import { hostname, ip } from "./Parsed.ts"
 import {
   ADDED,
   CLIENT_IPS,
   EDGE_IPS,
-  hostname,
   HOSTNAMES,
-  ip,
   LIMITED,
   PLAIN,
   PROXIED,

@@ -74,7 +74,7 @@ const stopInTime = Effect.fnUntraced(function* ({ journal, plan }: World, { prox
 
 /** What a process that is lost does while it is taken down, nobody hears of. */
 const layerEdge = (world: World, current: { readonly life: Life | undefined }, replacement: Replacement) => {
-  const { disk, journal, plan } = world
+  const { disk, files, journal, plan } = world
   const isHeard = () => current.life === undefined || current.life === world.life
   const listening = Layer.effect(
     RateLimiter,
@@ -88,6 +88,7 @@ const layerEdge = (world: World, current: { readonly life: Life | undefined }, r
   )
   return SimProxy.layer({
     disk,
+    files,
     settings: plan.settings,
     socketsMax: plan.socketsMax,
     shutdownTimeoutMs: plan.shutdownTimeoutMs,

@@ -9,7 +9,8 @@ import type { ClientKind, ClientPlan } from "./ClientPlan.ts"
 import type { History } from "./History.ts"
 import { limitItem, routeItem, ruleItem } from "./History.ts"
 import type { Plan } from "./Plan.ts"
-import { HOSTNAMES, INNER, ip, PAIRED_RULES, PROXIED, RULES, STRANGE_PEER, type BackendPlan } from "./Site.ts"
+import { ip } from "./Parsed.ts"
+import { HOSTNAMES, INNER, PAIRED_RULES, PROXIED, RULES, STRANGE_PEER, type BackendPlan } from "./Site.ts"
 import type { SimEvent } from "./Journal.ts"
 
 export interface Surroundings {

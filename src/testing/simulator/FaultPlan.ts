@@ -1,5 +1,5 @@
-/** What goes wrong, and when: on the disk by the number of the statement, everything else by the time. */
-import type { StoreFault } from "../../store/SimStore.ts"
+/** What goes wrong, and when: on the disk at a step of a commit, everything else by the time. */
+import type { Statement, StoreFault } from "../../store/SimStore.ts"
 import type { Draw } from "../Draw.ts"
 
 /** Every kind that a simulation can meet; the coverage table has a line for each. */
@@ -31,8 +31,8 @@ export interface TimedFault {
 
 export interface FaultPlan {
   readonly timed: ReadonlyArray<TimedFault>
-  /** By the number of the statement. */
-  readonly disk: ReadonlyMap<number, StoreFault>
+  /** By the place of the statement; see `StatementPlaces`. */
+  readonly disk: ReadonlyMap<string, StoreFault>
 }
 
 export const drawFaults = (draw: Draw, spanMs: number): FaultPlan => {
@@ -42,14 +42,42 @@ export const drawFaults = (draw: Draw, spanMs: number): FaultPlan => {
     forMs: draw.integer(20, 400),
     target: draw.integer(0, 1000)
   }))
-  const disk = new Map<number, StoreFault>()
-  // The first statement is the first start's load, which is to succeed.
-  draw.times(draw.integer(8, 16), () => disk.set(draw.integer(1, STATEMENTS), drawDiskFault(draw)))
+  const disk = new Map<string, StoreFault>()
+  draw.times(draw.integer(8, 16), () => disk.set(drawPlace(draw), drawDiskFault(draw)))
   return { timed, disk }
 }
 
-/** About as many as the mutations of a simulation make. */
-const STATEMENTS = 80
+const drawPlace = (draw: Draw): string => {
+  const step = draw.weighted({ load: 1, begin: 4, edit: 4, commit: 8 })
+  // The first load is the first start's, which is to succeed.
+  return step === "load" ? `load ${draw.integer(2, 4)}` : `${step} ${draw.integer(1, COMMITS)}`
+}
+
+/** About as many as a simulation makes. */
+const COMMITS = 25
+
+/**
+ * Where a disk is in its work, so that a large commit meets as much as a small one: the load, or the first edit, of that
+ * number.
+ */
+export class StatementPlaces {
+  #loads = 0
+  #commits = 0
+  #isEdited = false
+
+  /** `undefined`: nothing happens there. To be asked for every statement. */
+  placeOf({ step }: Statement): string | undefined {
+    if (step === "load") return `load ${++this.#loads}`
+    if (step === "begin") {
+      this.#isEdited = false
+      return `begin ${++this.#commits}`
+    }
+    if (step === "commit") return `commit ${this.#commits}`
+    if (this.#isEdited) return undefined
+    this.#isEdited = true
+    return `edit ${this.#commits}`
+  }
+}
 
 const TIMED_WEIGHTS: Readonly<Record<TimedFault["kind"], number>> = {
   crash: 3,

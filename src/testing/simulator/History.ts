@@ -8,13 +8,17 @@
 import type { State } from "../../snapshot/Change.ts"
 import type { AdminAction } from "./AdminPlan.ts"
 import type { Answer, SimEvent } from "./Journal.ts"
-import { ADDED, HOSTNAMES, PAIRED_RULES } from "./Site.ts"
+import type { L7Policy, Route } from "../../snapshot/Snapshot.ts"
+import { ADDED, HOSTNAMES, LISTENERS, PAIRED_RULES, RULES } from "./Site.ts"
+import { POLICIES, WEB_HOSTNAMES } from "./WebSite.ts"
 
 /** The name of an item, and what it is; "": it is not there. */
 export type Items = ReadonlyMap<string, string>
 
 export const ruleItem = ({ type, value }: { readonly type: string; readonly value: string }) => `rule ${type} ${value}`
 export const routeItem = (listener: string, hostname: string) => `route ${listener} ${hostname}`
+export const policyItem = (listener: string, hostname: string, { type, value }: L7Policy) =>
+  `policy ${listener} ${hostname} ${type} ${value}`
 export const limitItem = (listener: string) => `listener ${listener}`
 
 /** A route is its backend, a listener its limit. */
@@ -23,9 +27,14 @@ export const itemsOf = ({ firewallRules, listeners }: State): Items =>
     ...firewallRules.map((rule) => [ruleItem(rule), "there"] as const),
     ...listeners.flatMap(({ addr, maxConnections, routes }) => [
       [limitItem(addr), String(maxConnections)] as const,
-      ...routes.map(({ backend, hostname }) => [routeItem(addr, hostname), backend] as const)
+      ...routes.flatMap((route) => [
+        [routeItem(addr, route.hostname), route.backend] as const,
+        ...policiesOf(route).map((policy) => [policyItem(addr, route.hostname, policy), "there"] as const)
+      ])
     ])
   ])
+
+const policiesOf = (route: Route): ReadonlyArray<L7Policy> => (route.mode === "l7" ? route.l7Policies : [])
 
 /** Values that an item may have got, from when to when that was decided, by the numbers of events. */
 interface Write {
@@ -81,7 +90,9 @@ export class History {
   }
 }
 
-const editsOf = (action: AdminAction): ReadonlyArray<readonly [item: string, value: string]> => {
+type Edit = readonly [item: string, value: string]
+
+const editsOf = (action: AdminAction): ReadonlyArray<Edit> => {
   switch (action.op) {
     case "add_rule":
       return [[ruleItem(action.rule), "there"]]
@@ -92,17 +103,47 @@ const editsOf = (action: AdminAction): ReadonlyArray<readonly [item: string, val
     case "remove_pair":
       return PAIRED_RULES.map((rule) => [ruleItem(rule), ""])
     case "add_route":
-      return [[routeItem(action.listener, action.hostname), action.backend]]
+      return [
+        [routeItem(action.listener, action.hostname), action.backend],
+        ...withoutPolicies(action.listener, action.hostname)
+      ]
     case "remove_route":
-      return [[routeItem(action.listener, action.hostname), ""]]
+      return withoutRoute(action.listener, action.hostname)
+    case "add_policy":
+      return [[policyItem(action.listener, action.hostname, action.policy), "there"]]
+    case "remove_policy":
+      return [[policyItem(action.listener, action.hostname, action.policy), ""]]
+    case "import": {
+      const items = itemsOf(action.state)
+      return EVERYTHING.map((item) => [item, items.get(item) ?? ""])
+    }
     case "limit":
       return [[limitItem(action.listener), String(action.maxConnections)]]
     case "add_listener":
       return [[limitItem(ADDED), "0"]]
     case "remove_listener":
-      return [[limitItem(ADDED), ""], ...HOSTNAMES.map((name) => [routeItem(ADDED, name), ""] as const)]
+      return withoutListener(ADDED)
     case "close":
     case "reload":
       return []
   }
 }
+
+const withoutPolicies = (listener: string, hostname: string): ReadonlyArray<Edit> =>
+  POLICIES.map((policy) => [policyItem(listener, hostname, policy), ""])
+
+const withoutRoute = (listener: string, hostname: string): ReadonlyArray<Edit> => [
+  [routeItem(listener, hostname), ""],
+  ...withoutPolicies(listener, hostname)
+]
+
+const withoutListener = (listener: string): ReadonlyArray<Edit> => [
+  [limitItem(listener), ""],
+  ...[...HOSTNAMES, ...WEB_HOSTNAMES].flatMap((name) => withoutRoute(listener, name))
+]
+
+/** All that an import may name or leave out. */
+const EVERYTHING: ReadonlyArray<string> = [
+  ...[...RULES, ...PAIRED_RULES].map(ruleItem),
+  ...LISTENERS.flatMap(withoutListener).map(([item]) => item)
+]

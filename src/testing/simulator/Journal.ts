@@ -5,7 +5,9 @@
 import type { TraceEvent } from "../../net/sim/Trace.ts"
 import type { ConnectionEntry } from "../../observe/AccessLog.ts"
 import type { StoreFault, Statement } from "../../store/SimStore.ts"
+import type { State } from "../../snapshot/Change.ts"
 import type { FirewallRule } from "../../snapshot/FirewallRule.ts"
+import type { L7Policy } from "../../snapshot/Snapshot.ts"
 import type { AdminAction } from "./AdminPlan.ts"
 import type { FaultKind } from "./FaultPlan.ts"
 
@@ -72,7 +74,7 @@ const describe = (event: SimEvent): string => {
     case "Limiter":
       return `limiter ${event.source} ${event.admitted ? "admitted" : "refused"}`
     case "Asked":
-      return `admin   ${event.number} asks ${Object.values<string | number | FirewallRule>(event.action).map(showValue).join(" ")}`
+      return `admin   ${event.number} asks ${Object.values<ActionValue>(event.action).map(showValue).join(" ")}`
     case "Answered":
       return `admin   ${event.number} ${event.answer} ${event.said}`
     case "Stored":
@@ -90,5 +92,11 @@ const describe = (event: SimEvent): string => {
   }
 }
 
-const showValue = (value: string | number | FirewallRule): string =>
-  typeof value === "object" ? `${value.type} ${value.value}` : String(value)
+type ActionValue = string | number | FirewallRule | L7Policy | State
+
+const showValue = (value: ActionValue): string => {
+  if (typeof value !== "object") return String(value)
+  if ("type" in value) return `${value.type} ${value.value}`
+  const routes = value.listeners.flatMap((listener) => listener.routes).length
+  return `${value.listeners.length} listeners, ${routes} routes, ${value.firewallRules.length} rules`
+}

@@ -1,10 +1,14 @@
 /** Plays the callers of the admin API, some of whom leave before they are answered. */
 import { Cause, Deferred, Effect, Exit, Fiber } from "effect"
 import type { AdminError } from "../../admin/AdminError.ts"
+import { toRoute } from "../../admin/Replies.ts"
+import type { Route } from "../../snapshot/Snapshot.ts"
 import type { AdminAction, AdminPlan } from "./AdminPlan.ts"
 import { checkState } from "./checks/State.ts"
 import type { Answer } from "./Journal.ts"
-import { ADDED, PAIRED_RULES } from "./Site.ts"
+import { hostname } from "./Parsed.ts"
+import { ADDED, PAIRED_RULES, routeTo } from "./Site.ts"
+import { webRouteTo } from "./WebSite.ts"
 import type { Life, World } from "./World.ts"
 
 export const runOperator = Effect.fnUntraced(function* (world: World, plan: AdminPlan) {
@@ -43,9 +47,19 @@ const act = (world: World, { proxy: { admin } }: Life, action: AdminAction): Eff
     case "remove_pair":
       return admin.applyFirewallRules({ add: [], remove: PAIRED_RULES })
     case "add_route":
-      return admin.addRoute({ listenerAddr: action.listener, route: { ...ROUTE, ...action } })
+      return admin.addRoute({ listenerAddr: action.listener, route: toRoute(routeOf(world, action)) })
     case "remove_route":
       return admin.removeRoute({ listenerAddr: action.listener, hostname: action.hostname })
+    case "add_policy":
+      return admin.addL7Policy({ ...action, listenerAddr: action.listener })
+    case "remove_policy":
+      return admin.removeL7Policy({ ...action, listenerAddr: action.listener })
+    case "import":
+      return admin.importState({
+        listeners: action.state.listeners.map(({ routes, ...listener }) => ({ listener, routes: routes.map(toRoute) })),
+        firewallRules: action.state.firewallRules,
+        dryRun: false
+      })
     case "limit":
       return admin.setListenerMaxConnections({ listenerAddr: action.listener, maxConnections: action.maxConnections })
     case "add_listener":
@@ -61,18 +75,13 @@ const act = (world: World, { proxy: { admin } }: Life, action: AdminAction): Eff
   }
 }
 
-/** What an L4 route leaves out. */
-const ROUTE = {
-  mode: "l4",
-  tlsCert: "",
-  tlsKey: "",
-  backendTls: false,
-  sendProxyProtocol: false,
-  l7Policies: [],
-  backendProtocol: "h2",
-  backendCa: "",
-  backendServerName: ""
-} as const
+const routeOf = (
+  { plan: { site } }: World,
+  { backend, hostname: name }: { readonly hostname: string; readonly backend: string }
+): Route => {
+  const web = site.webBackends.find((one) => one.name === backend)
+  return web === undefined ? routeTo(name, backend, false) : webRouteTo(hostname(name), web, false, [])
+}
 
 const closeOldest = Effect.fnUntraced(function* (world: World, admin: Life["proxy"]["admin"]) {
   const { connections } = yield* admin.listConnections({ listenerAddr: "", hostname: "", clientIp: "", limit: 0 })

@@ -73,7 +73,7 @@ export const drawPlan = (seed: number): Plan => {
     socketsMax: draw.chance(30) ? draw.integer(8, 20) : 1000,
     site,
     clients: [...clients, ...returning],
-    admin: draw.times(draw.integer(22, 40), (i) => drawAdmin(draw, i, spanMs, site.backends)),
+    admin: draw.times(draw.integer(22, 40), (i) => drawAdmin(draw, i, spanMs, site)),
     faults: drawFaults(draw, spanMs),
     shutdownAtMs: draw.chance(50) ? draw.integer(Math.floor(spanMs / 2), spanMs) : spanMs + draw.integer(0, 3000),
     shutdownTimeoutMs: draw.integer(50, 1500)

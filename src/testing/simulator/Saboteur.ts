@@ -2,7 +2,8 @@
 import { Deferred, Effect } from "effect"
 import { setReachable } from "./Backend.ts"
 import type { TimedFault } from "./FaultPlan.ts"
-import { hostname, type BackendPlan } from "./Site.ts"
+import { hostname } from "./Parsed.ts"
+import { type BackendPlan } from "./Site.ts"
 import { nameOf } from "./ClientPlan.ts"
 import type { World } from "./World.ts"
 

@@ -11,11 +11,13 @@ import { SimStore } from "../../store/SimStore.ts"
 import { SimProxy } from "../SimProxy.ts"
 import { SimRuntime, SimStuck } from "../SimRuntime.ts"
 import { runBackend } from "./Backend.ts"
+import { certificateFiles } from "./Certificate.ts"
 import { CHECKS } from "./Checks.ts"
 import { runClient } from "./Client.ts"
 import { runEdge, type Replacement } from "./Edge.ts"
 import { Journal } from "./Journal.ts"
 import { runOperator } from "./Operator.ts"
+import { StatementPlaces } from "./FaultPlan.ts"
 import { drawPlan, type Plan } from "./Plan.ts"
 import { runFault } from "./Saboteur.ts"
 import type { Left, SimRun } from "./SimRun.ts"
@@ -34,13 +36,14 @@ export interface Simulation extends SimRun {
 
 export const simulate = async (seed: number, { replace = Layer.empty }: SimulateOptions = {}): Promise<Simulation> => {
   const plan = drawPlan(seed)
+  const files = await certificateFiles()
   const settled = { call: () => {} }
   const runtime = new SimRuntime({ seed, shuffled: plan.shuffled, onSettled: () => settled.call() })
   const journal = new Journal(runtime.now)
   const world: Pick<World, "clientRecords" | "visits"> = { clientRecords: [], visits: [] }
   const program = Effect.gen(function* () {
     const network = yield* SimNetwork
-    const whole = makeWorld(plan, journal, network, world)
+    const whole = makeWorld(plan, files, journal, network, world)
     settled.call = () => watchBudget(whole)
     yield* Effect.scoped(Effect.andThen(play(whole, replace), Effect.sleep(AFTERWARDS_MS)))
     // Now the backends and the second proxy have gone, too.
@@ -92,18 +95,21 @@ const layerNetwork = ({ link, seed }: Plan, journal: Journal) =>
 
 const makeWorld = (
   plan: Plan,
+  files: World["files"],
   journal: Journal,
   network: SimNetwork["Service"],
   records: Pick<World, "clientRecords" | "visits">
 ): World => {
+  const places = new StatementPlaces()
   const world: World = {
     ...records,
     plan,
+    files,
     journal,
     network,
     edgeHost: network.host,
     disk: new SimStore(plan.site.edge, (statement) => {
-      const fault = plan.faults.disk.get(statement.number)
+      const fault = plan.faults.disk.get(places.placeOf(statement) ?? "")
       journal.note({ _tag: "Disk", statement, fault })
       if (fault?._tag === "Crash" && world.life !== undefined) Deferred.doneUnsafe(world.life.lost, Effect.void)
       return fault

@@ -4,14 +4,13 @@
  * Clients reach the edge proxy. Some of its routes lead to a second proxy, which learns of the client by PROXY protocol,
  * and on to a backend.
  */
-import { Result } from "effect"
-import { parseIpAddress, type IpAddress } from "../../net/IpAddress.ts"
 import type { SocketAddress } from "../../net/SocketAddress.ts"
 import type { State } from "../../snapshot/Change.ts"
 import type { FirewallRule } from "../../snapshot/FirewallRule.ts"
-import { parseHostname, type Hostname } from "../../snapshot/Hostname.ts"
 import type { Listener, Route } from "../../snapshot/Snapshot.ts"
 import type { Draw } from "../Draw.ts"
+import { hostname, ip } from "./Parsed.ts"
+import { drawWebBackends, drawWebRoute, WEB_HOSTNAMES, type WebBackendPlan } from "./WebSite.ts"
 
 /** How a backend treats those who come; the last four are never connected to. */
 export const BACKEND_KINDS = [
@@ -41,16 +40,10 @@ export interface Site {
   readonly edge: State
   readonly inner: State
   readonly backends: ReadonlyArray<BackendPlan>
+  readonly webBackends: ReadonlyArray<WebBackendPlan>
   /** By canonical address. */
   readonly countries: ReadonlyMap<string, string>
 }
-
-export const ip = (text: string): IpAddress => {
-  const parsed = parseIpAddress(text)
-  if (parsed === undefined) throw new Error(`${text} is no address.`)
-  return parsed
-}
-export const hostname = (text: string): Hostname => Result.getOrThrow(parseHostname(text))
 
 export const EDGE_IPS = [ip("10.0.0.1"), ip("fd00::1")]
 export const INNER_IP = ip("10.0.0.2")
@@ -105,17 +98,9 @@ export const PAIRED_RULES: ReadonlyArray<FirewallRule> = [
 
 export const drawSite = (draw: Draw): Site => {
   const backends = draw.times(HOSTNAMES.length, (i) => drawBackend(draw, i))
-  const routes = HOSTNAMES.map((name, i) => routeTo(name, backendName(backends, i), draw.chance(30)))
-  const rules = RULES.filter(() => draw.chance(30))
+  const webBackends = drawWebBackends(draw)
   return {
-    edge: {
-      listeners: [
-        listener(PLAIN, {}, routes),
-        listener(PROXIED, { proxyProtocol: true, trustedProxies: ["10.9.0.0/16"] }, routes),
-        listener(LIMITED, { maxConnections: draw.integer(1, 3) }, routes)
-      ],
-      firewallRules: draw.chance(50) ? [...rules, ...PAIRED_RULES] : rules
-    },
+    edge: drawEdge(draw, backends, webBackends),
     inner: {
       listeners: [
         listener(
@@ -129,7 +114,28 @@ export const drawSite = (draw: Draw): Site => {
       firewallRules: []
     },
     backends,
+    webBackends,
     countries: COUNTRIES
+  }
+}
+
+const drawEdge = (
+  draw: Draw,
+  backends: ReadonlyArray<BackendPlan>,
+  webBackends: ReadonlyArray<WebBackendPlan>
+): State => {
+  const drawRoutes = (): ReadonlyArray<Route> => [
+    ...HOSTNAMES.map((name, i) => routeTo(name, backendName(backends, i), draw.chance(30))),
+    ...WEB_HOSTNAMES.map((name) => drawWebRoute(draw, name, webBackends))
+  ]
+  const rules = RULES.filter(() => draw.chance(30))
+  return {
+    listeners: [
+      listener(PLAIN, {}, drawRoutes()),
+      listener(PROXIED, { proxyProtocol: true, trustedProxies: ["10.9.0.0/16"] }, drawRoutes()),
+      listener(LIMITED, { maxConnections: draw.integer(1, 3) }, drawRoutes())
+    ],
+    firewallRules: draw.chance(50) ? [...rules, ...PAIRED_RULES] : rules
   }
 }
 

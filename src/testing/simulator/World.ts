@@ -14,6 +14,8 @@ import type { BackendPlan } from "./Site.ts"
 
 export interface World {
   readonly plan: Plan
+  /** Of the edge's machine, by path. */
+  readonly files: ReadonlyMap<string, string>
   readonly journal: Journal
   readonly network: SimNetwork["Service"]
   /** The edge's machine, which outlives its crashes. */

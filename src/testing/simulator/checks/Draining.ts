@@ -19,5 +19,5 @@ export const checkDraining: Check = ({ events, plan }) => {
   return ["the edge has never stopped"]
 }
 
-/** More than any that is planned. */
-const STATEMENTS_A_COMMIT_MAX = 64
+/** An import that replaces everything makes fewer. */
+const STATEMENTS_A_COMMIT_MAX = 256

@@ -8,7 +8,8 @@ import { ruleKey, type State } from "../../../snapshot/Change.ts"
 import type { FirewallRule } from "../../../snapshot/FirewallRule.ts"
 import { parseCidr } from "../../../snapshot/FirewallRule.ts"
 import { Result } from "effect"
-import { ip, PAIRED_RULES } from "../Site.ts"
+import { ip } from "../Parsed.ts"
+import { PAIRED_RULES } from "../Site.ts"
 import type { Life, World } from "../World.ts"
 
 /** To be called whenever a caller has been answered. */
