@@ -1,3 +1,4 @@
+import { NodeFileSystem } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer, Result } from "effect"
 import * as McProxy from "../src/index.ts"
@@ -9,7 +10,7 @@ const LISTENER = "127.0.0.1:0"
 
 /** As another program would: real sockets, a state in memory, an access log of its own. */
 const layerProxy = (entries: Array<McProxy.ConnectionEntry>) => {
-  const pipeline = Layer.mergeAll(
+  const grounds = Layer.mergeAll(
     McProxy.Certificates.layerFrom(() => Effect.fail([])),
     McProxy.ConnectionQuota.layer,
     McProxy.Counters.layer,
@@ -33,6 +34,7 @@ const layerProxy = (entries: Array<McProxy.ConnectionEntry>) => {
       halfCloseTimeoutMs: 30_000
     })
   ).pipe(Layer.provideMerge(McProxy.NodeNetwork.layer))
+  const pipeline = McProxy.Backends.layer.pipe(Layer.provideMerge(grounds), Layer.provide(NodeFileSystem.layer))
   const dataPlane = McProxy.LocalFollower.layer.pipe(
     Layer.provideMerge(McProxy.DataPlane.layer),
     Layer.provideMerge(McProxy.Connections.layer),

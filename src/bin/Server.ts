@@ -6,6 +6,7 @@ import * as ControlThread from "../control/ControlThread.ts"
 import { Drain } from "../control/Drain.ts"
 import { GeoIp } from "../firewall/GeoIp.ts"
 import { RateLimiter } from "../firewall/RateLimiter.ts"
+import { Backends } from "../l7/backend/Backends.ts"
 import { LiveView } from "../metrics/LiveView.ts"
 import { Metrics } from "../metrics/Metrics.ts"
 import * as MetricsServer from "../metrics/MetricsServer.ts"
@@ -78,7 +79,9 @@ const layerProxy = (config: Config) =>
   )
 
 /** What the pipeline's stages ask for. */
-const layerPipeline = ({ firewall, log, proxy, tracing }: Config) =>
+const layerPipeline = (config: Config) => Layer.provideMerge(Backends.layer, layerGrounds(config))
+
+const layerGrounds = ({ firewall, log, proxy, tracing }: Config) =>
   Layer.mergeAll(
     tracing === undefined ? Layer.empty : Tracing.layerOtlp(tracing.otlpEndpoint, version),
     Layer.succeed(Settings, proxy),

@@ -72,6 +72,13 @@ export const listsToken = (fields: Fields, name: string, token: string): boolean
   return false
 }
 
+/** Each name with its value, as Node takes the trailers of HTTP/1.1. */
+export const pairs = (fields: Fields): Array<[string, string]> => {
+  const result: Array<[string, string]> = []
+  for (let i = 0; i + 1 < fields.length; i += 2) result.push([fields[i]!, fields[i + 1]!])
+  return result
+}
+
 /** The size of a field list, as its limit counts it: 32 bytes for each field beside its name and value (RFC 9113 6.5.2). */
 export const fieldListBytes = (fields: Fields): number => {
   let bytes = (fields.length >> 1) * FIELD_OVERHEAD_BYTES

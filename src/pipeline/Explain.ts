@@ -10,6 +10,7 @@ import type { Firewall } from "../firewall/Firewall.ts"
 import type { GeoIp } from "../firewall/GeoIp.ts"
 import { RateLimiter } from "../firewall/RateLimiter.ts"
 import { parseIpAddress } from "../net/IpAddress.ts"
+import { isL7 } from "../routing/RouteTable.ts"
 import type { FirewallRule } from "../snapshot/FirewallRule.ts"
 import type { Hostname } from "../snapshot/Hostname.ts"
 import type { Route } from "../snapshot/Snapshot.ts"
@@ -19,7 +20,7 @@ import type { Outcome } from "./Outcome.ts"
 import type { ListenerState, ProxyState } from "./ProxyState.ts"
 import type { Refusal } from "./Refusal.ts"
 import { route, type RouteRefusal } from "./Route.ts"
-import { terminate, type TerminateRefusal } from "./Terminate.ts"
+import { certificateOf } from "./Terminate.ts"
 
 export interface ConnectionQuestion {
   readonly listener: string
@@ -97,14 +98,15 @@ const decide = Effect.fnUntraced(function* (
   const routed = (found.known = yield* at("route", route({ ...admitted, hostname }, routes)))
   const { backend, mode } = routed.route.route
   note("route", "pass", `${mode} to ${backend}`)
-  if (mode === "l7") return yield* at("terminate", terminate)
-  note("relay", "unknown", `the backend ${backend} is not dialled`)
+  if (!isL7(routed.route)) return void note("relay", "unknown", `the backend ${backend} is not dialled`)
+  yield* at("terminate", certificateOf(routed.route))
+  note("terminate", "unknown", `a handshake is taken for granted, and ${backend} asked by request`)
 })
 
 const at = <A, E extends Refusal<Outcome>, R>(stage: StageVerdict["stage"], run: Effect.Effect<A, E, R>) =>
   Effect.mapError(run, (refusal) => ({ stage, refusal }))
 
-const reasonOf = ({ _tag, rule }: AdmitRefusal | RouteRefusal | TerminateRefusal): string => {
+const reasonOf = ({ _tag, rule }: AdmitRefusal | RouteRefusal | Refusal<"certificate_unavailable">): string => {
   switch (_tag) {
     case "blocked_ip":
     case "blocked_cidr":

@@ -25,6 +25,8 @@ export class LiveConnection {
   /** The backend's socket, once dialled. */
   backend: Connection | undefined
   dialMs: number | undefined
+  /** On L7, where its bytes are those of its own socket, TLS included. */
+  isTerminated = false
   /** Bytes of the PROXY header sent to the backend; they are ours, not the client's. */
   proxyHeaderBytes = 0
   /** Where the connection is traced. */
@@ -91,8 +93,9 @@ export class LiveConnection {
     this.#countedFromBackend = fromBackend
   }
 
-  /** What the backend's kernel has accepted of the client's bytes, the hello included. */
+  /** What the backend's kernel has accepted of the client's bytes, the hello included; on L7 what the client has sent. */
   get bytesFromClient(): number {
+    if (this.isTerminated) return this.socket.bytesRead
     return this.backend === undefined ? 0 : Math.max(0, this.backend.bytesWritten - this.proxyHeaderBytes)
   }
 

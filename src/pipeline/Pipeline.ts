@@ -9,12 +9,14 @@ import { Cause, Effect, Exit, Option } from "effect"
 import type { Scope } from "effect"
 import type { GeoIp } from "../firewall/GeoIp.ts"
 import type { RateLimiter } from "../firewall/RateLimiter.ts"
+import type { Backends } from "../l7/backend/Backends.ts"
 import type { ClientPlace, DescriptorBudget } from "../net/DescriptorBudget.ts"
 import type { Dialer } from "../net/Dialer.ts"
 import type { Network, RelayEnd } from "../net/Network.ts"
 import type { AccessLog } from "../observe/AccessLog.ts"
 import type { ListenerCounters } from "../observe/Counters.ts"
 import { Tracing } from "../observe/Tracing.ts"
+import { isL7 } from "../routing/RouteTable.ts"
 import type { ConnectionQuota } from "./ConnectionQuota.ts"
 import type { ListenerState, ProxyState } from "./ProxyState.ts"
 import { accept, type AcceptRefusal } from "./Accept.ts"
@@ -31,7 +33,7 @@ import { terminate, type TerminateRefusal } from "./Terminate.ts"
 
 /** What a data plane must have to run connections. */
 export type PipelineServices =
-  AccessLog | ConnectionQuota | DescriptorBudget | Dialer | GeoIp | Network | RateLimiter | Settings
+  AccessLog | Backends | ConnectionQuota | DescriptorBudget | Dialer | GeoIp | Network | RateLimiter | Settings
 
 /** Runs one accepted connection to its end, under the state and the listener's of its accept. */
 export const serve = (
@@ -59,8 +61,8 @@ const carry = (
   routed: Routed,
   live: LiveConnection,
   place: ClientPlace
-): Effect.Effect<RelayEnd, RelayRefusal | TerminateRefusal, Dialer | Network | Settings | Scope.Scope> =>
-  routed.route.route.mode === "l4" ? relay(routed, live, place) : terminate
+): Effect.Effect<RelayEnd, RelayRefusal | TerminateRefusal, PipelineServices | Scope.Scope> =>
+  isL7(routed.route) ? terminate(routed, routed.route, live, place) : relay(routed, live, place)
 
 /** The stages that decide. What they decide by is let go when they are done; a relay may last for days. */
 const decide = Effect.fnUntraced(function* (

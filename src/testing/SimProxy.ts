@@ -15,6 +15,7 @@ import { Drain } from "../control/Drain.ts"
 import { GeoIp } from "../firewall/GeoIp.ts"
 import { RateLimiter, type RateLimit } from "../firewall/RateLimiter.ts"
 import { DescriptorBudget } from "../net/DescriptorBudget.ts"
+import { Backends } from "../l7/backend/Backends.ts"
 import { Dialer } from "../net/Dialer.ts"
 import type { Network } from "../net/Network.ts"
 import { AccessLog, type ConnectionEntry, type RequestEntry } from "../observe/AccessLog.ts"
@@ -114,10 +115,11 @@ const make = Effect.fnUntraced(function* (disk: SimStore, shutdownTimeoutMs: num
   })
 })
 
-const layerReplaced = (options: SimProxyOptions): Layer.Layer<Replaceable, never, Network> => {
+const layerReplaced = (options: SimProxyOptions): Layer.Layer<Replaceable | Backends, never, Network> => {
   const { replace } = options
   const own = layerReplaceable(options)
-  return replace === undefined ? own : Layer.provideMerge(replace, own)
+  const replaced = replace === undefined ? own : Layer.provideMerge(replace, own)
+  return Layer.provideMerge(Layer.provide(Backends.layer, FileSystem.layerNoop({})), replaced)
 }
 
 const layerReplaceable = ({

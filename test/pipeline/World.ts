@@ -3,12 +3,13 @@
  * what is to be said of every connection's end.
  */
 import { assert } from "@effect/vitest"
-import { Clock, Context, Effect, Layer, Result } from "effect"
+import { Clock, Context, Effect, FileSystem, Layer, Result } from "effect"
 import type { Fiber, Scope } from "effect"
 import * as fc from "fast-check"
 import { GeoIp } from "../../src/firewall/GeoIp.ts"
 import { RateLimiter } from "../../src/firewall/RateLimiter.ts"
 import { DescriptorBudget } from "../../src/net/DescriptorBudget.ts"
+import { Backends } from "../../src/l7/backend/Backends.ts"
 import { Dialer } from "../../src/net/Dialer.ts"
 import type { IpAddress } from "../../src/net/IpAddress.ts"
 import { Network } from "../../src/net/Network.ts"
@@ -110,6 +111,9 @@ export const NO_CERTIFICATES = Certificates.layerFrom(() =>
 
 /** What the pipeline runs on, and what it tells. */
 export const layerWorld = (network: FakeNetwork, told: Told, options: WorldOptions) =>
+  Layer.provideMerge(Layer.provide(Backends.layer, FileSystem.layerNoop({})), layerGrounds(network, told, options))
+
+const layerGrounds = (network: FakeNetwork, told: Told, options: WorldOptions) =>
   Layer.mergeAll(
     Layer.succeed(AccessLog, {
       enabled: options.accessLog ?? true,

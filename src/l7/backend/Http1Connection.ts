@@ -7,7 +7,7 @@
 import { Result } from "effect"
 import { request as startRequest, type ClientRequest, type IncomingMessage } from "node:http"
 import type { Duplex } from "node:stream"
-import { endToEnd, endToEndTrailers, FIELD_LIST_BYTES_MAX, fieldOf } from "../Fields.ts"
+import { endToEnd, endToEndTrailers, FIELD_LIST_BYTES_MAX, fieldOf, pairs } from "../Fields.ts"
 import type { Fields, OutgoingBody, RequestHead } from "../Message.ts"
 import { acceptOf, newKey } from "../WebSocketKey.ts"
 import type { BackendConnection, ConnectionOwner } from "./BackendConnection.ts"
@@ -229,9 +229,3 @@ const outgoingBody = (outgoing: ClientRequest, isChunked: boolean): OutgoingBody
     outgoing.end()
   }
 })
-
-const pairs = (fields: Fields): Array<[string, string]> => {
-  const result: Array<[string, string]> = []
-  for (let i = 0; i + 1 < fields.length; i += 2) result.push([fields[i]!, fields[i + 1]!])
-  return result
-}

@@ -8,7 +8,8 @@ import { Effect, Result } from "effect"
 import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2"
 import { endWhenWhole } from "../EndOfStream.ts"
 import { endToEnd, endToEndTrailers, FIELD_LIST_BYTES_MAX } from "../Fields.ts"
-import type { Fields, OutgoingBody, RequestHead } from "../Message.ts"
+import { outgoingBody } from "../Http2Body.ts"
+import type { Fields, RequestHead } from "../Message.ts"
 import type { BackendConnection, ConnectionOwner } from "./BackendConnection.ts"
 import type { OpenBackend } from "./BackendDial.ts"
 import type { BackendFailed, BackendResponse } from "./Backends.ts"
@@ -154,7 +155,7 @@ export class Http2Connection implements BackendConnection {
     this.#requests++
     this.#follow(stream, request)
     request.onCancel(() => cancel(stream))
-    request.sent(hasBody ? outgoing(stream) : undefined)
+    request.sent(hasBody ? outgoingBody(stream) : undefined)
   }
 
   destroy(): void {
@@ -169,7 +170,7 @@ export class Http2Connection implements BackendConnection {
       request.onInterim({ status: headers[":status"] ?? 0, fields: endToEnd(raw) })
     })
     stream.on("trailers", (_headers, _flags, raw) => (trailers = endToEndTrailers(raw)))
-    stream.once("response", (headers, flags, raw) => {
+    stream.on("response", (headers, flags, raw) => {
       const status = headers[":status"] ?? 0
       const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0 && mayHaveBody(request.head, status)
       const response = responseOf(stream, request.head, status, raw, hasBody, () => trailers)
@@ -177,7 +178,7 @@ export class Http2Connection implements BackendConnection {
       if (request.head.isWebSocket && response.upgraded === undefined) stream.end()
       request.respond(response)
     })
-    stream.once("close", () => {
+    stream.on("close", () => {
       this.#running.delete(stream)
       request.fail(unavailable(reason ?? `reset with code ${stream.rstCode}`, this.#isUnprocessed(stream)))
       if (this.#isFinished && this.#running.size === 0) this.#session.destroy()
@@ -240,29 +241,6 @@ const responseOf = (
     body: hasBody ? { readable: stream, trailers } : undefined,
     upgraded: isUpgraded ? { writable: stream, end: () => void stream.end() } : undefined
   }
-}
-
-/** A body whose last frame waits for the trailers. */
-const outgoing = (stream: ClientHttp2Stream): OutgoingBody => {
-  let trailers: Fields = []
-  stream.once("wantTrailers", () => {
-    const sent = Result.try(() => stream.sendTrailers(grouped(trailers)))
-    if (Result.isFailure(sent)) stream.close(constants.NGHTTP2_INTERNAL_ERROR)
-  })
-  return {
-    writable: stream,
-    end: (fields) => {
-      trailers = fields
-      stream.end()
-    }
-  }
-}
-
-/** Node takes trailers by name only. */
-const grouped = (fields: Fields): Record<string, Array<string>> => {
-  const groups: Record<string, Array<string>> = {}
-  for (let i = 0; i + 1 < fields.length; i += 2) (groups[fields[i]!] ??= []).push(fields[i + 1]!)
-  return groups
 }
 
 /** Nothing where both ways have ended. */

@@ -5,6 +5,7 @@ import { queryObjects } from "node:v8"
 import { GeoIp } from "../../../src/firewall/GeoIp.ts"
 import { RateLimiter } from "../../../src/firewall/RateLimiter.ts"
 import { DescriptorBudget } from "../../../src/net/DescriptorBudget.ts"
+import { Backends } from "../../../src/l7/backend/Backends.ts"
 import { Dialer } from "../../../src/net/Dialer.ts"
 import { NodeConnection } from "../../../src/net/node/NodeConnection.ts"
 import * as NodeNetwork from "../../../src/net/node/NodeNetwork.ts"
@@ -141,6 +142,7 @@ const lineOf = ({ peer, outcome, fromClient, fromBackend }: ConnectionEntry) => 
 const layerProxy = (entries: Array<ConnectionEntry>, fibers: FiberCount) =>
   DataPlane.layer.pipe(
     Layer.provideMerge(Connections.layer),
+    Layer.provide(Layer.provide(Backends.layer, NodeServices.layer)),
     Layer.provide(
       Layer.mergeAll(
         Layer.succeed(Settings, {

@@ -1,0 +1,27 @@
+/** A body that is sent on a stream of HTTP/2, whichever side we are. */
+import { Result } from "effect"
+import { constants, type Http2Stream } from "node:http2"
+import type { Fields, OutgoingBody } from "./Message.ts"
+
+/** The stream's head was sent with `waitForTrailers`, so that its last frame waits for them. */
+export const outgoingBody = (stream: Http2Stream): OutgoingBody => {
+  let trailers: Fields = []
+  stream.on("wantTrailers", () => {
+    const sent = Result.try(() => stream.sendTrailers(grouped(trailers)))
+    if (Result.isFailure(sent)) stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+  })
+  return {
+    writable: stream,
+    end: (fields) => {
+      trailers = fields
+      stream.end()
+    }
+  }
+}
+
+/** Fields by name, as Node takes trailers and interim heads. */
+export const grouped = (fields: Fields): Record<string, Array<string>> => {
+  const groups: Record<string, Array<string>> = {}
+  for (let i = 0; i + 1 < fields.length; i += 2) (groups[fields[i]!] ??= []).push(fields[i + 1]!)
+  return groups
+}

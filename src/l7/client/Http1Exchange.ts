@@ -1,0 +1,123 @@
+/**
+ * One request of HTTP/1.1 or 1.0, and its response, which others may follow.
+ *
+ * A response whose length is not known goes in chunks, to HTTP/1.0 up to the connection's end.
+ */
+import { Result } from "effect"
+import type { IncomingMessage, ServerResponse } from "node:http"
+import type { Exchange, Follows } from "../Exchange.ts"
+import { endToEndTrailers, fieldOf, pairs } from "../Fields.ts"
+import type { Fields, IncomingBody, OutgoingBody, ResponseHead } from "../Message.ts"
+import type { ClientConnection } from "./ClientConnection.ts"
+
+export class Http1Exchange implements Exchange {
+  readonly request: Exchange["request"]
+  readonly body: IncomingBody | undefined
+  readonly #incoming: IncomingMessage
+  readonly #outgoing: ServerResponse
+  readonly #connection: ClientConnection
+  #isLast = false
+
+  constructor(
+    request: Exchange["request"],
+    incoming: IncomingMessage,
+    outgoing: ServerResponse,
+    connection: ClientConnection
+  ) {
+    this.request = request
+    this.#incoming = incoming
+    this.#outgoing = outgoing
+    this.#connection = connection
+    const hasBody = request._tag === "Request" && request.head.hasBody
+    this.body = hasBody ? { readable: incoming, trailers: () => endToEndTrailers(incoming.rawTrailers) } : undefined
+  }
+
+  get method(): string {
+    return this.#incoming.method ?? ""
+  }
+
+  get target(): string {
+    return this.#incoming.url ?? ""
+  }
+
+  /** Whether the whole request has come; Node says so of one without a body only in its next step. */
+  get isWhole(): boolean {
+    return this.#incoming.complete || (this.request._tag === "Request" && !this.request.head.hasBody)
+  }
+
+  /** No other follows, since what came behind the head makes no sense. */
+  isLast(): void {
+    this.#isLast = true
+  }
+
+  interim({ fields, status }: ResponseHead): void {
+    if (this.#incoming.httpVersion !== "1.1" || this.#outgoing.headersSent) return
+    // One that cannot be sent is nothing that the client needs.
+    Result.try(() => this.#outgoing.writeInformation(status, fields))
+  }
+
+  respond({ fields, status }: ResponseHead, follows: Follows): OutgoingBody | undefined {
+    const outgoing = this.#outgoing
+    outgoing.writeHead(status, responseFields(fields, status, follows, this.method === "HEAD", this.#closes))
+    if (follows === "nothing") {
+      outgoing.end()
+      return undefined
+    }
+    return {
+      writable: outgoing,
+      end: (trailers) => {
+        if (trailers.length > 0) outgoing.addTrailers(pairs(trailers))
+        outgoing.end()
+      }
+    }
+  }
+
+  /** What was sent up to here arrives; what says that it is whole does not. */
+  abort(): void {
+    const { duplex } = this.#connection
+    if (this.#incoming.httpVersion !== "1.1") return this.#connection.reset()
+    this.#connection.closing("reset")
+    duplex.end(() => duplex.destroy())
+  }
+
+  /** The response is with Node: calls back once that has sent it and the request has come whole, if ever. */
+  onFinished(next: () => void): void {
+    const outgoing = this.#outgoing
+    const { duplex } = this.#connection
+    if (!outgoing.writableEnded || duplex.destroyed) return
+    const finished = () => {
+      if (this.#isLast) return this.#connection.linger()
+      if (this.isWhole) return next()
+      this.#incoming.once("end", next).resume()
+      this.#connection.after(this.#connection.lingerMs, () => {
+        if (!this.isWhole) duplex.destroy()
+      })
+    }
+    if (outgoing.writableFinished) finished()
+    else outgoing.once("finish", finished)
+  }
+
+  /** Not where the request has yet to come: Node closes the connection behind the response, which might get lost. */
+  get #closes(): boolean {
+    return this.#connection.isRetired && this.isWhole
+  }
+}
+
+const responseFields = (
+  fields: Fields,
+  status: number,
+  follows: Follows,
+  isHead: boolean,
+  closes: boolean
+): Array<string> => {
+  const sent: Array<string> = []
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    // RFC 9110 8.6.
+    if (status === 204 && fields[i] === "content-length") continue
+    sent.push(fields[i]!, fields[i + 1]!)
+  }
+  const isEmpty = follows === "nothing" && !isHead && status !== 204 && status !== 304
+  if (isEmpty && fieldOf(sent, "content-length") === undefined) sent.push("content-length", "0")
+  if (closes) sent.push("connection", "close")
+  return sent
+}

@@ -1,0 +1,215 @@
+/**
+ * HTTP/2 to a client (RFC 9113), on Node's library: what its session says becomes requests, and their answers frames.
+ *
+ * The library keeps the limits that it announces, and cuts off who floods it with CONTINUATION or empty frames. What it
+ * lets pass is counted here (`FloodGuard`), and who overdraws that is told ENHANCE_YOUR_CALM. A connection finishes in
+ * two steps (RFC 9113 6.8): first it says that it will, then, when all that was under way has come, what it has taken.
+ */
+import { Result } from "effect"
+import {
+  constants,
+  performServerHandshake,
+  type Http2Stream,
+  type ServerHttp2Session,
+  type ServerHttp2Stream
+} from "node:http2"
+import type { Hostname } from "../../snapshot/Hostname.ts"
+import type { BackendPool } from "../backend/Backends.ts"
+import type { Exchange, Follows } from "../Exchange.ts"
+import { endWhenWhole } from "../EndOfStream.ts"
+import { endToEndTrailers, FIELD_LIST_BYTES_MAX } from "../Fields.ts"
+import { FloodGuard, type Flood } from "../FloodGuard.ts"
+import { grouped, outgoingBody } from "../Http2Body.ts"
+import { readHttp2Request } from "../Http2Request.ts"
+import type { Fields, IncomingBody, OutgoingBody, ResponseHead } from "../Message.ts"
+import type { ClientConnection, Protocol } from "./ClientConnection.ts"
+
+/** Requests that one connection may have running. */
+export const STREAMS_MAX = 128
+
+/**
+ * What a client may send ahead of a backend on one stream, and so what may wait here for each: 6 MB/s at a round trip of
+ * 20 ms.
+ */
+const STREAM_WINDOW_BYTES = 128 * 1024
+
+/** Node refuses streams where a session takes more, what is sent and not yet written included. */
+const SESSION_MEMORY_MIB = 64
+
+/**
+ * What the library takes and announces: a header list beyond the limit has still to be read, to be answered 431. It
+ * resets streams that have more than this.
+ */
+const READ_FIELD_BYTES_MAX = 2 * FIELD_LIST_BYTES_MAX
+const FIELD_PAIRS_MAX = Math.ceil(READ_FIELD_BYTES_MAX / 32)
+
+/** Response heads are the backend's, within its own limit; beyond this the library would break the stream off. */
+const SENT_FIELD_BYTES_MAX = 2 * FIELD_LIST_BYTES_MAX
+
+/** For requests that a client sent before it knew that the connection finishes, should it answer no PING. */
+const FINISH_GRACE_MS = 1000
+
+const LAST_STREAM_ID = 2 ** 31 - 1
+
+const SETTINGS = {
+  enablePush: false,
+  initialWindowSize: STREAM_WINDOW_BYTES,
+  maxConcurrentStreams: STREAMS_MAX,
+  maxHeaderListSize: READ_FIELD_BYTES_MAX
+}
+
+export class Http2Client implements Protocol {
+  readonly #connection: ClientConnection
+  readonly #session: ServerHttp2Session
+  readonly #server: Hostname
+  readonly #guard: FloodGuard
+  /** For flooding us. */
+  #isCut = false
+
+  constructor(connection: ClientConnection, pool: BackendPool, server: Hostname) {
+    this.#connection = connection
+    this.#server = server
+    this.#guard = new FloodGuard(connection.grounds.now())
+    const { takesWebSockets } = pool
+    const session = performServerHandshake(connection.duplex, {
+      maxHeaderListPairs: FIELD_PAIRS_MAX,
+      maxSendHeaderBlockLength: SENT_FIELD_BYTES_MAX,
+      maxSessionMemory: SESSION_MEMORY_MIB,
+      // What a backend repeats is the client's to judge.
+      strictSingleValueFields: false,
+      // Counted by the guard, which tells clients that cancel a lot from those that attack.
+      streamResetBurst: Number.MAX_SAFE_INTEGER,
+      streamResetRate: Number.MAX_SAFE_INTEGER,
+      settings: takesWebSockets ? { ...SETTINGS, enableConnectProtocol: true } : SETTINGS
+    })
+    this.#session = session
+    session.on("error", () => {})
+    session.on("stream", (stream, _headers, flags, raw) => this.#serve(stream, flags, raw))
+    session.on("ping", () => this.#judge(this.#guard.ping(connection.grounds.now(), connection.socket.bytesWritten)))
+    session.on("remoteSettings", () => this.#judge(this.#guard.settings(connection.grounds.now())))
+    if (!takesWebSockets) {
+      pool.onWebSockets(() => {
+        if (!session.destroyed) session.settings({ ...SETTINGS, enableConnectProtocol: true })
+      })
+    }
+  }
+
+  finish(): void {
+    const session = this.#session
+    if (session.closed || session.destroyed) return
+    session.goaway(constants.NGHTTP2_NO_ERROR, LAST_STREAM_ID)
+    session.ping(() => this.#finish())
+    this.#connection.after(FINISH_GRACE_MS, () => this.#finish())
+  }
+
+  close(): void {
+    this.#session.destroy()
+  }
+
+  refuseLate(): void {
+    this.#finish()
+  }
+
+  #finish(): void {
+    if (this.#session.closed || this.#session.destroyed) return
+    this.#session.close()
+    if (this.#connection.running === 0) this.#connection.closing("done")
+  }
+
+  #serve(stream: ServerHttp2Stream, flags: number, raw: Fields): void {
+    stream.on("error", () => {})
+    const exchange = new Http2Exchange(stream, flags, raw, this.#server, this.#guard)
+    if (stream.destroyed || stream.closed || this.#isCut) return this.#abandon(exchange)
+    const request = this.#connection.run(exchange, () => this.#over(exchange))
+    stream.on("close", () => {
+      request.end("gone")
+      this.#abandon(exchange)
+    })
+  }
+
+  #abandon({ isAnswered, isAborted }: Http2Exchange): void {
+    if (!isAnswered && !isAborted) this.#judge(this.#guard.abandoned(this.#connection.grounds.now()))
+  }
+
+  #over(exchange: Http2Exchange): void {
+    exchange.finish()
+    if (this.#session.closed && this.#connection.running === 0) this.#connection.closing("done")
+  }
+
+  #judge(flood: Flood | undefined): void {
+    if (flood === undefined || this.#isCut || this.#session.destroyed) return
+    this.#isCut = true
+    this.#connection.closing("reset")
+    this.#session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM)
+    // With what is on its way out already the library would drop that.
+    setImmediate(() => this.#session.destroy(new Error(`too many ${flood}`), constants.NGHTTP2_ENHANCE_YOUR_CALM))
+  }
+}
+
+class Http2Exchange implements Exchange {
+  readonly request: Exchange["request"]
+  readonly method: string
+  readonly target: string
+  readonly body: IncomingBody | undefined
+  isAnswered = false
+  /** We broke it off. */
+  isAborted = false
+  readonly #stream: ServerHttp2Stream
+  readonly #guard: FloodGuard
+
+  constructor(stream: ServerHttp2Stream, flags: number, raw: Fields, server: Hostname, guard: FloodGuard) {
+    const isWhole = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0
+    this.#stream = stream
+    this.#guard = guard
+    this.request = readHttp2Request(raw, isWhole, server)
+    this.method = pseudoHeader(raw, ":method")
+    this.target = pseudoHeader(raw, ":path")
+    this.body = isWhole ? undefined : incomingBody(stream)
+  }
+
+  interim({ fields, status }: ResponseHead): void {
+    const stream = this.#stream
+    if (stream.destroyed || stream.closed || stream.headersSent) return
+    // One that cannot be sent is nothing that the client needs.
+    Result.try(() => stream.additionalHeaders({ ":status": status, ...grouped(fields) }))
+  }
+
+  respond({ fields, status }: ResponseHead, follows: Follows): OutgoingBody | undefined {
+    const stream = this.#stream
+    // Its end is on its way to the request, and nothing can be sent.
+    if (stream.destroyed || stream.closed)
+      return follows === "nothing" ? undefined : { writable: stream, end: () => {} }
+    const isBodiless = follows === "nothing"
+    stream.respond([":status", String(status), ...fields], { endStream: isBodiless, waitForTrailers: !isBodiless })
+    this.isAnswered = true
+    this.#guard.answered()
+    return isBodiless ? undefined : outgoingBody(stream)
+  }
+
+  abort(): void {
+    this.isAborted = true
+    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+  }
+
+  /** The response is over: a client that has not sent all of its request need not go on (RFC 9113 8.1). */
+  finish(): void {
+    const stream = this.#stream
+    if (this.body !== undefined && !stream.readableEnded && !stream.destroyed) {
+      stream.resume()
+      stream.close(constants.NGHTTP2_NO_ERROR)
+    }
+  }
+}
+
+const incomingBody = (stream: Http2Stream): IncomingBody => {
+  let trailers: Fields = []
+  endWhenWhole(stream)
+  stream.on("trailers", (_headers, _flags, raw) => (trailers = endToEndTrailers(raw)))
+  return { readable: stream, trailers: () => trailers }
+}
+
+/** For the log; which of repeated ones does not matter, they are refused. */
+const pseudoHeader = (raw: Fields, name: string): string => {
+  for (let i = 0; i + 1 < raw.length; i += 2) if (raw[i] === name) return raw[i + 1]!
+  return ""
+}

@@ -1,0 +1,68 @@
+/**
+ * The last exchange on a connection of HTTP/1.1: a WebSocket, or the answer to what cannot be read as a request.
+ *
+ * Node's parser has let go of the connection, so that the head is written here. Whatever the answer is, nothing comes
+ * behind it on this connection.
+ */
+import { STATUS_CODES, validateHeaderName, validateHeaderValue, type IncomingMessage } from "node:http"
+import type { Exchange, Follows } from "../Exchange.ts"
+import { fieldOf } from "../Fields.ts"
+import type { Fields, IncomingBody, OutgoingBody, ResponseHead } from "../Message.ts"
+import { acceptOf } from "../WebSocketKey.ts"
+import type { ClientConnection } from "./ClientConnection.ts"
+
+export class LastExchange implements Exchange {
+  readonly request: Exchange["request"]
+  readonly method: string
+  readonly target: string
+  readonly body: IncomingBody | undefined
+  readonly #connection: ClientConnection
+  /** Of a WebSocket's handshake. */
+  readonly #key: string | undefined
+
+  /** `incoming`: the request, where there is one. */
+  constructor(request: Exchange["request"], connection: ClientConnection, incoming?: IncomingMessage) {
+    this.request = request
+    this.method = incoming?.method ?? ""
+    this.target = incoming?.url ?? ""
+    this.#connection = connection
+    this.#key = incoming === undefined ? undefined : fieldOf(incoming.rawHeaders, "sec-websocket-key")
+    const isWebSocket = request._tag === "Request" && request.head.isWebSocket
+    this.body = isWebSocket ? { readable: connection.duplex, trailers: () => [] } : undefined
+  }
+
+  interim({ fields, status }: ResponseHead): void {
+    this.#write(status, fields)
+  }
+
+  respond({ fields, status }: ResponseHead, follows: Follows): OutgoingBody | undefined {
+    const { duplex } = this.#connection
+    if (follows === "websocket") {
+      this.#write(101, [...fields, "connection", "Upgrade", "upgrade", "websocket", ...this.#accept()])
+    } else {
+      this.#write(status, [...fields, "connection", "close"])
+    }
+    return follows === "nothing" ? undefined : { writable: duplex, end: () => void duplex.end() }
+  }
+
+  abort(): void {
+    const { duplex } = this.#connection
+    this.#connection.closing("reset")
+    duplex.end(() => duplex.destroy())
+  }
+
+  #accept(): Fields {
+    return this.#key === undefined ? [] : ["sec-websocket-accept", acceptOf(this.#key)]
+  }
+
+  /** Throws where a field cannot be sent. */
+  #write(status: number, fields: Fields): void {
+    let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n`
+    for (let i = 0; i + 1 < fields.length; i += 2) {
+      validateHeaderName(fields[i]!)
+      validateHeaderValue(fields[i]!, fields[i + 1]!)
+      head += `${fields[i]}: ${fields[i + 1]}\r\n`
+    }
+    this.#connection.duplex.write(`${head}\r\n`, "latin1")
+  }
+}

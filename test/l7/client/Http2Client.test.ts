@@ -1,0 +1,320 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect } from "effect"
+import { TestClock } from "effect/testing"
+import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2"
+import type { Duplex } from "node:stream"
+import { PassThrough } from "node:stream"
+import type { BackendFailed, BackendResponse } from "../../../src/l7/backend/Backends.ts"
+import { STREAMS_MAX } from "../../../src/l7/client/Http2Client.ts"
+import { PINGS_MAX, RESETS_MAX, SETTINGS_MAX } from "../../../src/l7/FloodGuard.ts"
+import { bodyOf, FakePool, Sink, type Answer } from "../FakeExchange.ts"
+import { FLAG, frame, framesOf, headers, PREFACE, resetStream, TYPE } from "../Http2Frames.ts"
+import { pseudo, SERVER } from "../Requests.ts"
+import { openWorld, settle, TIMEOUTS, until } from "./ClientWorld.ts"
+
+const answer = (changes: Partial<BackendResponse> = {}): Answer =>
+  Effect.succeed({ status: 200, fields: [], body: undefined, upgraded: undefined, ...changes })
+
+const NEVER: Answer = Effect.never
+
+const open = Effect.fnUntraced(function* (...answers: ReadonlyArray<Answer>) {
+  const pool = new FakePool(...answers)
+  const world = yield* openWorld("h2", pool)
+  const session = connect(`https://${SERVER}`, {
+    createConnection: () => world.client,
+    maxSendHeaderBlockLength: 1024 * 1024
+  })
+  session.on("error", () => {})
+  const goaways: Array<{ readonly code: number; readonly last: number }> = []
+  session.on("goaway", (code: number, last: number) => goaways.push({ code, last }))
+  yield* Effect.addFinalizer(() => Effect.sync(() => session.destroy()))
+  yield* until("SETTINGS came", () => session.remoteSettings.maxConcurrentStreams === STREAMS_MAX)
+  return { ...world, pool, session, goaways }
+})
+
+/** A request, and what comes of it. */
+class Asked {
+  readonly stream: ClientHttp2Stream
+  readonly interims: Array<number> = []
+  status: number | undefined
+  fields: ReadonlyArray<string> = []
+  trailers: ReadonlyArray<string> = []
+  text = ""
+  isOver = false
+  code: number | undefined
+
+  constructor(session: ClientHttp2Session, path: string, more: Readonly<Record<string, string>> = {}, body = false) {
+    const stream = session.request({ ":path": path, ...more }, { endStream: !body })
+    this.stream = stream
+    stream.setEncoding("utf8").on("error", () => {})
+    stream.on("headers", (head) => this.interims.push(head[":status"] ?? 0))
+    stream.on("response", (head, _flags, raw) => {
+      this.status = head[":status"]
+      this.fields = raw
+    })
+    stream.on("trailers", (_head, _flags, raw) => (this.trailers = raw))
+    stream.on("data", (chunk: string) => (this.text += chunk))
+    stream.on("close", () => {
+      this.isOver = true
+      this.code = stream.rstCode
+    })
+  }
+}
+
+const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR } = constants
+
+describe("a client of HTTP/2", () => {
+  it.effect("has many requests running, and each is answered with interim heads, body and trailers", () =>
+    Effect.gen(function* () {
+      const { pool, session } = yield* open(
+        answer({ fields: ["x", "1", "x", "2"], body: bodyOf("one", ["x-sum", "7"]) }),
+        answer({ status: 204 })
+      )
+      const first = new Asked(session, "/1")
+      const second = new Asked(session, "/2")
+      yield* until("both are over", () => first.isOver && second.isOver)
+      assert.deepStrictEqual(
+        pool.sent.map(({ path }) => path),
+        ["/1", "/2"]
+      )
+      assert.deepStrictEqual([first.status, first.text, first.code], [200, "one", NGHTTP2_NO_ERROR])
+      assert.deepStrictEqual(first.fields.slice(0, 6), [":status", "200", "x", "1", "x", "2"])
+      assert.deepStrictEqual([first.interims, first.trailers], [[103], ["x-sum", "7"]])
+      assert.deepStrictEqual([second.status, second.text], [204, ""])
+    })
+  )
+
+  it.effect("sends its body and trailers on as they come", () =>
+    Effect.gen(function* () {
+      const { pool, session } = yield* open(NEVER)
+      const stream = session.request({ ":method": "POST" }, { waitForTrailers: true })
+      stream.on("wantTrailers", () => stream.sendTrailers({ "x-sum": "7" })).on("error", () => {})
+      stream.write("a")
+      yield* until("the first byte came", () => pool.bodies[0]?.text === "a")
+      stream.end("b")
+      yield* until("the body ends", () => pool.bodies[0]?.trailers !== undefined)
+      yield* until("all of it came", () => pool.bodies[0]?.text === "ab")
+      assert.deepStrictEqual(pool.bodies[0]?.trailers, ["x-sum", "7"])
+    })
+  )
+
+  it.effect("gets no body to HEAD", () =>
+    Effect.gen(function* () {
+      const { session } = yield* open(answer({ fields: ["content-length", "3"] }))
+      const head = new Asked(session, "/", { ":method": "HEAD" })
+      yield* until("it is over", () => head.isOver)
+      assert.deepStrictEqual([head.status, head.text], [200, ""])
+      assert.include(head.fields, "content-length")
+    })
+  )
+
+  it.effect("that cancels takes its request with it at once, and the others go on", () =>
+    Effect.gen(function* () {
+      const { lines, pool, session } = yield* open(NEVER, NEVER)
+      const first = new Asked(session, "/1")
+      const second = new Asked(session, "/2")
+      yield* until("both are sent", () => pool.sent.length === 2)
+      first.stream.close(NGHTTP2_CANCEL)
+      yield* until("one is given up", () => pool.released === 1)
+      yield* until("it is logged", () => lines.length === 1)
+      assert.isUndefined(lines[0]?.status)
+      assert.isFalse(second.isOver)
+    })
+  )
+
+  it.effect("that goes takes all its requests with it", () =>
+    Effect.gen(function* () {
+      const { client, connection, pool, session } = yield* open(NEVER, NEVER)
+      new Asked(session, "/1")
+      new Asked(session, "/2")
+      yield* until("both are sent", () => pool.sent.length === 2)
+      client.end()
+      yield* until("both are given up", () => pool.released === 2)
+      assert.strictEqual(yield* connection.ended, "done")
+    })
+  )
+
+  it.effect("can tell that a response broke off", () =>
+    Effect.gen(function* () {
+      const body = new PassThrough()
+      const { session } = yield* open(answer({ body: { readable: body, trailers: () => [] } }))
+      const asked = new Asked(session, "/")
+      body.write("part")
+      yield* until("the part came", () => asked.text === "part")
+      body.destroy()
+      yield* until("it is over", () => asked.isOver)
+      assert.strictEqual(asked.code, NGHTTP2_INTERNAL_ERROR)
+    })
+  )
+
+  it.effect("that is answered before it has sent all is told to stop, and that nothing is wrong", () =>
+    Effect.gen(function* () {
+      const { session } = yield* open(answer({ status: 413, body: bodyOf("no") }))
+      const asked = new Asked(session, "/", { ":method": "POST" }, true)
+      asked.stream.write("a")
+      yield* until("it is over", () => asked.isOver)
+      assert.deepStrictEqual([asked.status, asked.text, asked.code], [413, "no", NGHTTP2_NO_ERROR])
+    })
+  )
+
+  it.effect("is told when the backend does not answer in time", () =>
+    Effect.gen(function* () {
+      const { pool, session } = yield* open(NEVER)
+      const asked = new Asked(session, "/")
+      yield* until("it is sent", () => pool.sent.length === 1)
+      yield* TestClock.adjust(TIMEOUTS.responseTimeoutMs - 1)
+      yield* settle
+      assert.isUndefined(asked.status)
+      yield* TestClock.adjust(1)
+      yield* until("it is over", () => asked.isOver)
+      assert.strictEqual(asked.status, 504)
+    })
+  )
+
+  it.effect("is told of a head that is too large, and the next request is served", () =>
+    Effect.gen(function* () {
+      const { pool, session } = yield* open(answer())
+      const large = new Asked(session, "/", { x: "a".repeat(63 * 1024), y: "b".repeat(2 * 1024) })
+      yield* until("it is over", () => large.isOver)
+      assert.strictEqual(large.status, 431)
+      assert.strictEqual(pool.sent.length, 0)
+      const next = new Asked(session, "/")
+      yield* until("the next is over", () => next.isOver)
+      assert.strictEqual(next.status, 200)
+    })
+  )
+
+  it.effect("has a WebSocket by extended CONNECT, which carries bytes both ways", () =>
+    Effect.gen(function* () {
+      const fromBackend = new PassThrough()
+      const toBackend = new Sink()
+      const { pool, session } = yield* open(
+        answer({ body: { readable: fromBackend, trailers: () => [] }, upgraded: toBackend })
+      )
+      assert.isTrue(session.remoteSettings.enableConnectProtocol)
+      const asked = new Asked(session, "/chat", { ":method": "CONNECT", ":protocol": "websocket" }, true)
+      asked.stream.write("ping")
+      fromBackend.write("pong")
+      yield* until("bytes came both ways", () => toBackend.text === "ping" && asked.text === "pong")
+      assert.isTrue(pool.sent[0]?.isWebSocket)
+      fromBackend.end()
+      yield* until("it is over", () => asked.isOver)
+      assert.deepStrictEqual([asked.status, asked.code], [200, NGHTTP2_NO_ERROR])
+    })
+  )
+
+  it.effect("is let go where no request comes in time", () =>
+    Effect.gen(function* () {
+      const { connection, goaways } = yield* open()
+      yield* TestClock.adjust(TIMEOUTS.headerTimeoutMs)
+      assert.strictEqual(yield* connection.ended, "done")
+      assert.deepStrictEqual(goaways, [{ code: NGHTTP2_NO_ERROR, last: 0 }])
+    })
+  )
+
+  it.effect("that is idle for too long is let go, with what still runs", () =>
+    Effect.gen(function* () {
+      const { connection, goaways, pool, session } = yield* open(NEVER)
+      new Asked(session, "/", { ":method": "POST" }, true)
+      yield* until("it is sent", () => pool.sent.length === 1)
+      for (let looks = 0; looks < 10; looks++) {
+        yield* settle
+        yield* TestClock.adjust(TIMEOUTS.idleTimeoutMs / 8)
+      }
+      yield* until("it is given up", () => pool.released === 1)
+      assert.strictEqual(yield* connection.ended, "idle_timeout")
+      assert.strictEqual(goaways[0]?.code, NGHTTP2_NO_ERROR)
+    })
+  )
+})
+
+describe("a connection of HTTP/2 that is to finish", () => {
+  it.effect("takes what is under way, then nothing more, and ends when the last request is over", () =>
+    Effect.gen(function* () {
+      const response = yield* Deferred.make<BackendResponse, BackendFailed>()
+      const { connection, goaways, host, pool, session } = yield* open(Deferred.await(response))
+      const asked = new Asked(session, "/")
+      yield* until("it is sent", () => pool.sent.length === 1)
+      host.retire()
+      yield* until("both GOAWAYs came", () => goaways.length === 2)
+      assert.deepStrictEqual(goaways, [
+        { code: NGHTTP2_NO_ERROR, last: 2 ** 31 - 1 },
+        { code: NGHTTP2_NO_ERROR, last: 1 }
+      ])
+      assert.isFalse(asked.isOver)
+      yield* Deferred.succeed(response, { status: 200, fields: [], body: bodyOf("one"), upgraded: undefined })
+      yield* until("it is over", () => asked.isOver)
+      assert.strictEqual(asked.text, "one")
+      assert.strictEqual(yield* connection.ended, "done")
+    })
+  )
+
+  it.effect("does not wait for a client that answers no PING", () =>
+    Effect.gen(function* () {
+      const { client, connection, host } = yield* raw()
+      client.on("end", () => client.end())
+      host.retire()
+      yield* settle
+      yield* TestClock.adjust(1000)
+      assert.strictEqual(yield* connection.ended, "done")
+    })
+  )
+})
+
+/** A client that sends frames by hand; `received` is what has come. */
+const raw = Effect.fnUntraced(function* (...answers: ReadonlyArray<Answer>) {
+  const pool = new FakePool(...answers)
+  const world = yield* openWorld("h2", pool)
+  const received: Array<Buffer> = []
+  world.client.on("data", (chunk: Buffer) => received.push(chunk))
+  world.client.write(PREFACE)
+  yield* settle
+  return { ...world, pool, frames: () => framesOf(Buffer.concat(received)) }
+})
+
+const goAwayCode = (frames: ReturnType<typeof framesOf>): number | undefined =>
+  frames.find(({ type }) => type === TYPE.goAway)?.payload.readUInt32BE(4)
+
+/** Sends so many frames, no more at once than the library takes: it cuts off who makes it queue 1,000 answers. */
+const send = Effect.fnUntraced(function* (client: Duplex, count: number, frameOf: (index: number) => Uint8Array) {
+  for (let index = 0; index < count; index++) {
+    client.write(frameOf(index))
+    if (index % 100 === 99) yield* settle
+  }
+})
+
+const PING = frame(TYPE.ping, FLAG.none, 0, Buffer.alloc(8))
+const SETTING = frame(TYPE.settings, FLAG.none, 0)
+
+/** A request, and its cancellation at once. */
+const dropped = (index: number) =>
+  Buffer.concat([headers(2 * index + 1, pseudo({ ":authority": SERVER })), resetStream(2 * index + 1)])
+
+describe("a client that floods its connection of HTTP/2", () => {
+  const floods: ReadonlyArray<readonly [string, number, (index: number) => Uint8Array]> = [
+    ["PING", PINGS_MAX, () => PING],
+    ["SETTINGS", SETTINGS_MAX - 1, () => SETTING],
+    ["requests that it drops", RESETS_MAX, dropped]
+  ]
+  for (const [name, allowed, frameOf] of floods) {
+    it.effect(`with ${name} is told to be calm, and cut off`, () =>
+      Effect.gen(function* () {
+        const { client, connection, frames } = yield* raw()
+        yield* send(client, 2 * allowed, frameOf)
+        yield* until("GOAWAY came", () => goAwayCode(frames()) !== undefined)
+        assert.strictEqual(goAwayCode(frames()), NGHTTP2_ENHANCE_YOUR_CALM)
+        assert.strictEqual(yield* connection.ended, "reset")
+      })
+    )
+
+    it.effect(`is served as long as it is not more ${name} than are allowed`, () =>
+      Effect.gen(function* () {
+        const { client, frames } = yield* raw(...Array.from({ length: allowed }, () => NEVER))
+        yield* send(client, allowed, frameOf)
+        client.write(PING)
+        yield* settle
+        assert.isUndefined(goAwayCode(frames()))
+      })
+    )
+  }
+})
