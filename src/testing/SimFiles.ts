@@ -2,7 +2,7 @@
 import { ByteSize, Effect, FileSystem, type Layer, Option, PlatformError } from "effect"
 
 /** By path. */
-export const layerFiles = (files: ReadonlyMap<string, string>): Layer.Layer<FileSystem.FileSystem> => {
+export const layerFiles = (files: ReadonlyMap<string, string> = new Map()): Layer.Layer<FileSystem.FileSystem> => {
   const contentOf = (method: string, path: string) =>
     Effect.suspend(() => {
       const content = files.get(path)

@@ -119,7 +119,7 @@ const layerReplaced = (options: SimProxyOptions): Layer.Layer<Replaceable | Back
   const { replace } = options
   const own = layerReplaceable(options)
   const replaced = replace === undefined ? own : Layer.provideMerge(replace, own)
-  return Layer.provideMerge(Layer.provide(Backends.layer, FileSystem.layerNoop({})), replaced)
+  return Layer.provideMerge(Layer.provide(Backends.layer, layerFiles(options.files)), replaced)
 }
 
 const layerReplaceable = ({
@@ -166,7 +166,7 @@ const layerStore = (disk: SimStore) =>
   )
 
 /** A path to a GeoIP database is what lets rules by country in; the table of countries is in its place. */
-const layerAdmin = ({ files = new Map() }: SimProxyOptions) =>
+const layerAdmin = ({ files }: SimProxyOptions) =>
   Layer.mergeAll(
     Layer.succeed(AdminSettings, { database: "simulated.db", geoipDb: "simulated.mmdb", version: "simulated" }),
     layerFiles(files),
