@@ -1,6 +1,5 @@
 /** What operations answer with, from the state's own values; and the refusals that several of them share. */
 import { DateTime } from "effect"
-import { L7_UNSERVED } from "../config/Unserved.ts"
 import type { CertificateProblem } from "../control/Follower.ts"
 import type { Explanation } from "../pipeline/Explain.ts"
 import type { ConnectionEvent, ConnectionView } from "../server/ConnectionView.ts"
@@ -26,7 +25,7 @@ export const problemsOf = (routes: ReadonlyArray<Route>, certificates: Certifica
   const problems = routes.flatMap((route) => {
     if (route.mode === "l4") return []
     const found = certificates.get(filesOf(route))
-    return [`route ${route.hostname}: ${found === undefined ? L7_UNSERVED : describeCertificate(found)}`]
+    return found === undefined ? [] : [`route ${route.hostname}: ${describeCertificate(found)}`]
   })
   const more = problems.length - PROBLEMS_SHOWN_MAX
   return more > 0 ? [...problems.slice(0, PROBLEMS_SHOWN_MAX), `and ${more} more L7 routes`] : problems

@@ -4,7 +4,6 @@ import { Effect, Result } from "effect"
 import { checkRouteCertificate } from "../config/CertificateCheck.ts"
 import { coalescingWarningsOf } from "../config/Coalescing.ts"
 import { showText } from "../config/Printable.ts"
-import { L7_UNSERVED } from "../config/Unserved.ts"
 import { ControlPlane, type Decision } from "../control/ControlPlane.ts"
 import type { StateIndex } from "../control/StateIndex.ts"
 import type { Route } from "../snapshot/Snapshot.ts"
@@ -72,6 +71,5 @@ const warningsOf = Effect.fnUntraced(function* (state: StateIndex, addr: string,
   // Of a listener's thousands of routes, only those with a certificate concern one without.
   const concerned = route.mode === "l4" ? state.l7Routes(addr) : state.routes(addr)
   const others = concerned.filter(({ hostname }) => hostname !== route.hostname)
-  const coalescing = yield* coalescingWarningsOf(addr, route, others)
-  return route.mode === "l7" ? [`route: ${L7_UNSERVED}`, ...coalescing] : coalescing
+  return yield* coalescingWarningsOf(addr, route, others)
 })

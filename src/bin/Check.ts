@@ -4,7 +4,7 @@ import { checkCertificates, checkRouteCertificate } from "../config/CertificateC
 import { inspectFile, stateOf, type Config, type Inspection } from "../config/Config.ts"
 import { coalescingWarnings } from "../config/Coalescing.ts"
 import { ConfigError, type ConfigProblem } from "../config/ConfigError.ts"
-import { countryProblems, unservedRoutes } from "../config/Unserved.ts"
+import { countryProblems } from "../config/CountryRules.ts"
 import { GeoIp } from "../firewall/GeoIp.ts"
 import type { State } from "../snapshot/Change.ts"
 import { DatabaseError } from "../store/DatabaseError.ts"
@@ -38,10 +38,7 @@ export const check = Effect.fn("check")(function* (file: string) {
   if (reports.length > 0 || config === undefined) {
     return yield* Effect.fail({ message: reports.map(({ message }) => message).join("\n") })
   }
-  for (const warning of [
-    ...unservedRoutes(state ?? config),
-    ...(yield* coalescingWarnings((state ?? config).listeners))
-  ])
+  for (const warning of yield* coalescingWarnings((state ?? config).listeners))
     yield* Console.error(`warning: ${warning}`)
   yield* checkOpenFiles
   yield* Console.log(`${file}: ok (${describe(stateOf(config))})`)

@@ -10,7 +10,6 @@ import { checkCertificates } from "../config/CertificateCheck.ts"
 import { loadConfig, stateOf, type Config } from "../config/Config.ts"
 import { coalescingWarnings } from "../config/Coalescing.ts"
 import { ConfigError } from "../config/ConfigError.ts"
-import { unservedRoutes } from "../config/Unserved.ts"
 import { diff, EMPTY } from "../snapshot/Change.ts"
 import * as Database from "../store/Database.ts"
 import { DatabaseError } from "../store/DatabaseError.ts"
@@ -24,8 +23,7 @@ export const importFile = Effect.fn("import")(function* (file: string, dryRun: b
   const problems = yield* checkCertificates(config.listeners)
   if (problems.length > 0) return yield* new ConfigError({ file, problems })
   const coalescing = yield* coalescingWarnings(config.listeners)
-  for (const warning of [...config.warnings, ...unservedRoutes(config), ...coalescing])
-    yield* Console.error(`warning: ${warning}`)
+  for (const warning of [...config.warnings, ...coalescing]) yield* Console.error(`warning: ${warning}`)
   const lines = yield* dryRun ? preview(config) : apply(config)
   for (const line of lines) yield* Console.log(line)
   if (lines.length === 0) yield* Console.log(`${config.database.path} is equal to ${file} already`)

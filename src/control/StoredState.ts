@@ -7,7 +7,7 @@ import { Effect, type FileSystem, type Layer } from "effect"
 import { checkCertificates } from "../config/CertificateCheck.ts"
 import { stateOf, type Config } from "../config/Config.ts"
 import { ConfigError } from "../config/ConfigError.ts"
-import { countryProblems, unservedRoutes } from "../config/Unserved.ts"
+import { countryProblems } from "../config/CountryRules.ts"
 import { DatabaseError, type DatabaseInUse } from "../store/DatabaseError.ts"
 import { differences } from "../store/Difference.ts"
 import * as SqliteStore from "../store/SqliteStore.ts"
@@ -38,7 +38,6 @@ const prepareFile = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, BindFailed | ConfigError | DatabaseError, FileSystem.FileSystem | Follower> {
   const problems = yield* checkCertificates(config.listeners)
   if (problems.length > 0) return yield* new ConfigError({ file, problems })
-  yield* warnOfUnserved(config)
   yield* (yield* Follower).bind(config.listeners.map(({ addr }) => addr))
 })
 
@@ -50,11 +49,7 @@ const inspectStored = Effect.fnUntraced(function* (
   yield* warnOfDifferences(file, config, state)
   const problems = countryProblems(state, config)
   if (problems.length > 0) return yield* new DatabaseError({ file: config.database.path, problems })
-  yield* warnOfUnserved(state)
 })
-
-const warnOfUnserved = (state: Pick<State, "listeners">) =>
-  warnOfAll(unservedRoutes(state), (more) => `and ${more} more L7 routes are not served`)
 
 /** One warning for each, and how to apply them. */
 const warnOfDifferences = (file: string, config: Config, state: State) => {

@@ -1,4 +1,4 @@
-/** What a config or a state may ask for and cannot have. Nothing that an operator wrote is passed over in silence. */
+/** Country rules need a database to tell countries by. */
 import type { State } from "../snapshot/Change.ts"
 import type { Config } from "./Config.ts"
 import type { ConfigProblem } from "./ConfigError.ts"
@@ -18,12 +18,3 @@ export const countryProblems = (
 
 /** Enough to recognise the list. */
 const COUNTRIES_SHOWN_MAX = 5
-
-/** L7 routes: warnings, each by the route's name. */
-export const unservedRoutes = ({ listeners }: Pick<State, "listeners">): ReadonlyArray<string> =>
-  listeners.flatMap(({ addr, routes }) =>
-    routes.flatMap(({ hostname, mode }) => (mode === "l7" ? [`route ${hostname} on ${addr}: ${L7_UNSERVED}`] : []))
-  )
-
-/** What the operator is told of an L7 route. */
-export const L7_UNSERVED = "L7 is not served by this version yet; its connections are reset as certificate_unavailable"
