@@ -8,7 +8,7 @@ import { DateTime, Effect, FileSystem, Option, Path, type PlatformError, Result 
 import { createPrivateKey, X509Certificate } from "node:crypto"
 import { PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE } from "../store/PrivateFile.ts"
 import { CertificateAuthority, type Identity } from "./CertificateAuthority.ts"
-import { DEMOS, ECHO, HELLO, type Demo } from "./Demo.ts"
+import { API, DEMOS, ECHO, HELLO, type Demo } from "./Demo.ts"
 import { PUBLIC_FILE_MODE, readIfThere, writeWhole } from "./WholeFile.ts"
 
 export interface Certificates {
@@ -31,7 +31,7 @@ export const prepareCertificates = Effect.fn("prepareCertificates")(function* (
   if (set !== found) yield* writeSet(folder, set)
   return {
     authorityFile: path.join(folder, AUTHORITY_FILE),
-    identities: { hello: identityOf(set, HELLO), echo: identityOf(set, ECHO) },
+    identities: { hello: identityOf(set, HELLO), echo: identityOf(set, ECHO), api: identityOf(set, API) },
     replacedFor: found.size === 0 ? [] : problems
   }
 })

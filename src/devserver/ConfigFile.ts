@@ -43,6 +43,9 @@ rate_window = "1m"              # how far back rate_limit looks
 [proxy]
 connect_timeout = "5s"          # to reach a backend, the look-up of its name included
 hello_timeout = "10s"           # for the PROXY header and the ClientHello together
+handshake_timeout = "10s"       # of TLS that ends here
+header_timeout = "30s"          # from a request's first byte to the end of its header; 408
+response_timeout = "5m"         # from a request's end to its response's header; 504; "0s": no limit
 idle_timeout = "5m"             # no byte either way
 half_close_timeout = "30s"      # the same, once one side has finished
 shutdown_timeout = "30s"        # connections may go on for so long after a SIGINT or SIGTERM
@@ -51,7 +54,7 @@ max_hello_bytes = 65536         # of a ClientHello, record headers included
 [log]
 level = "info"                  # "debug", "info", "warn" or "error"
 format = "text"                 # or "json": one object a line
-access = true                   # one line a connection, when it ends
+access = true                   # one line a connection, when it ends, and one a request
 
 [metrics]                       # left out: no endpoint
 addr = "${METRICS}"         # "ip:port", ":port" for all addresses; for operators alone, it asks for no password
@@ -59,7 +62,26 @@ path = "/metrics"               # for Prometheus; /healthz says whether the prox
 dashboard = true                # the live page at /
 `
 
-const route = (demo: Demo): string => `  [[listeners.routes]]
+const route = (demo: Demo): string => (demo.mode === "l4" ? passthrough(demo) : terminating(demo))
+
+const terminating = (demo: Demo): string => `  [[listeners.routes]]
+  hostname = "${demo.hostname}"
+  backend = "${demo.backend}"   # a demo, too: HTTP/2 in the clear (h2c), and gRPC
+  mode = "l7"                   # TLS ends here, and each request is proxied
+  tls_cert = "certs/${demo.name}.pem"     # PEM, issuers after it; read again at SIGHUP
+  tls_key = "certs/${demo.name}.key"
+  backend_protocol = "h2"       # or "http/1.1"
+  backend_tls = false           # true: TLS to the backend, too, which is verified
+  backend_ca = ""               # with backend_tls: who its certificate is from; empty: the system's roots
+  backend_server_name = ""      # with backend_tls: the name it is for; empty: the backend's host
+  send_proxy_protocol = false
+
+    [[listeners.routes.l7_policies]]
+    type = "block_user_agent"   # or "require_header", with its name
+    value = "BadBot"            # anywhere in the User-Agent; such requests are answered 403
+`
+
+const passthrough = (demo: Demo): string => `  [[listeners.routes]]
   hostname = "${demo.hostname}"
   backend = "${demo.backend}"   # the devserver starts a demo here, as long as it is a loopback address
   mode = "l4"                   # TLS passes through untouched; the backend has the certificate

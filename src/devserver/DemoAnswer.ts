@@ -12,6 +12,8 @@ export interface DemoRequest<E> {
   /** With its query. */
   readonly target: string
   readonly httpVersion: string
+  readonly contentType: string
+  /** Empty: none, the proxy has ended it. */
   readonly tlsVersion: string
   /** What the client and the server agreed on; empty: nothing. */
   readonly alpn: string
@@ -19,6 +21,8 @@ export interface DemoRequest<E> {
   readonly peer: SocketAddress
   /** As a PROXY header named it; `undefined` when there was none. */
   readonly client: SocketAddress | undefined
+  /** As `X-Forwarded-For` named it; empty where that was not there. */
+  readonly forwardedFor: string
   readonly body: Stream.Stream<Uint8Array, E>
 }
 
@@ -27,12 +31,15 @@ export interface DemoAnswer<E> {
   /** `undefined`: as long as its stream is. */
   readonly bytes: number | undefined
   readonly body: Stream.Stream<Uint8Array, E>
+  readonly contentType: string
+  readonly trailers: Readonly<Record<string, string>>
 }
 
 export const answer = <E>(demo: Demo, request: DemoRequest<E>): DemoAnswer<E> => {
   const path = request.target.replace(/\?.*$/s, "")
-  if (path === "/echo") return { status: 200, bytes: undefined, body: request.body }
-  if (path === "/slow") return { status: 200, bytes: undefined, body: slowLines(demo) }
+  if (request.contentType === GRPC) return answerGrpc(path)
+  if (path === "/echo") return { ...PLAIN, bytes: undefined, body: request.body }
+  if (path === "/slow") return { ...PLAIN, bytes: undefined, body: slowLines(demo) }
   if (path.startsWith(BYTES_PATH)) return answerBytes(path.slice(BYTES_PATH.length))
   return answerText(200, greeting(demo, request))
 }
@@ -48,28 +55,47 @@ const answerBytes = (number: string): DemoAnswer<never> => {
   const chunks = Stream.range(1, Math.floor(bytes / FILLER.length), CHUNKS_AT_ONCE)
   const whole = Stream.map(chunks, () => FILLER)
   const rest = FILLER.subarray(0, bytes % FILLER.length)
-  return { status: 200, bytes, body: rest.length === 0 ? whole : Stream.concat(whole, Stream.make(rest)) }
+  return { ...PLAIN, bytes, body: rest.length === 0 ? whole : Stream.concat(whole, Stream.make(rest)) }
 }
 
 const answerText = (status: number, text: string): DemoAnswer<never> => {
   const bytes = encoder.encode(text)
-  return { status, bytes: bytes.length, body: Stream.make(bytes) }
+  return { ...PLAIN, status, bytes: bytes.length, body: Stream.make(bytes) }
 }
 
+/** gRPC's own health check, so that any client of gRPC can ask; no other service is there (UNIMPLEMENTED). */
+const answerGrpc = (path: string): DemoAnswer<never> =>
+  path === GRPC_HEALTH
+    ? { ...PLAIN, contentType: GRPC, bytes: undefined, body: Stream.make(SERVING), trailers: { "grpc-status": "0" } }
+    : { ...PLAIN, contentType: GRPC, bytes: undefined, body: Stream.empty, trailers: { "grpc-status": "12" } }
+
+export const GRPC = "application/grpc"
+export const GRPC_HEALTH = "/grpc.health.v1.Health/Check"
+
+/** `HealthCheckResponse { status: SERVING }`, not compressed, and how long it is. */
+const SERVING = Uint8Array.of(0, 0, 0, 0, 2, 8, 1)
+
+const PLAIN = { status: 200, contentType: "text/plain; charset=utf-8", trailers: {} }
+
 const greeting = <E>(demo: Demo, request: DemoRequest<E>): string => {
-  const { alpn, client, httpVersion, local, method, peer, target, tlsVersion } = request
+  const { alpn, httpVersion, local, method, peer, target, tlsVersion } = request
   return [
     `Hello from ${demo.hostname}.`,
     "",
     `  asked    ${method} ${target}`,
-    `  over     HTTP/${httpVersion}, ${tlsVersion}, ALPN ${alpn === "" ? "none" : alpn}`,
+    `  over     HTTP/${httpVersion}, ${tlsVersion === "" ? "no TLS" : `${tlsVersion}, ALPN ${alpn === "" ? "none" : alpn}`}`,
     `  backend  ${formatSocketAddress(local)}`,
     `  peer     ${formatSocketAddress(peer)}`,
-    `  client   ${client === undefined ? "not told; send_proxy_protocol = true does" : formatSocketAddress(client)}`,
+    `  client   ${clientOf(request)}`,
     "",
     "Also here: /bytes/1000000 is so long, /echo says what you send it, /slow takes its time.",
     ""
   ].join("\n")
+}
+
+const clientOf = <E>({ client, forwardedFor }: DemoRequest<E>): string => {
+  if (forwardedFor !== "") return `${forwardedFor}, by X-Forwarded-For`
+  return client === undefined ? "not told; send_proxy_protocol = true does" : formatSocketAddress(client)
 }
 
 /** The first at once, the others as they come. */

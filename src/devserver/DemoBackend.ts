@@ -1,12 +1,18 @@
 /**
- * A demo backend: a real TLS server, HTTP/2 and HTTP/1.1, with a certificate for its own name alone.
+ * A demo backend: a real TLS server, HTTP/2 and HTTP/1.1, with a certificate for its own name alone; or, behind a route
+ * that terminates TLS, HTTP/2 in the clear.
  *
  * The scope owns it: closing it ends the listener, every connection and every answer under way. It is there to try a
  * proxy with, on an address that only this machine reaches.
  */
 import { NodeSink, NodeStream } from "@effect/platform-node"
 import { Effect, FiberSet, type Scope, Stream } from "effect"
-import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from "node:http2"
+import {
+  createServer as createPlainServer,
+  createSecureServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse
+} from "node:http2"
 import { createServer, type Server } from "node:net"
 import { TLSSocket } from "node:tls"
 import { parseIpAddress } from "../net/IpAddress.ts"
@@ -25,9 +31,12 @@ export const startDemoBackend = Effect.fn("startDemoBackend")(function* (
 ): Effect.fn.Return<SocketAddress, DevserverError, Scope.Scope> {
   const run = yield* FiberSet.makeRuntime<never, void, never>()
   const connections = new DemoConnections()
-  const https = createSecureServer({ cert: identity.certificate, key: identity.key, allowHTTP1: true })
-  https.on("request", (request, response) => void run(serve(demo, connections, request, response)))
-  const server = createServer((socket) => connections.add(socket, () => https.emit("connection", socket)))
+  const http =
+    demo.mode === "l4"
+      ? createSecureServer({ cert: identity.certificate, key: identity.key, allowHTTP1: true })
+      : createPlainServer()
+  http.on("request", (request, response) => void run(serve(demo, connections, request, response)))
+  const server = createServer((socket) => connections.add(socket, () => http.emit("connection", socket)))
   return yield* Effect.acquireRelease(listen(server, address), () => close(server, connections), {
     interruptible: true
   }).pipe(
@@ -72,23 +81,26 @@ const serve = (
   response: Http2ServerResponse
 ): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const { body, bytes, status } = answer(demo, describe(request, connections))
+    const { body, bytes, contentType, status, trailers } = answer(demo, describe(request, connections))
     response.writeHead(status, {
-      "content-type": "text/plain; charset=utf-8",
+      "content-type": contentType,
       ...(bytes === undefined ? {} : { "content-length": bytes })
     })
+    response.addTrailers(trailers)
     const sink = NodeSink.fromWritable<ClientGone, Uint8Array>({ evaluate: () => response, onError: () => CLIENT_GONE })
     return Stream.run(request.method === "HEAD" ? Stream.empty : body, sink)
   }).pipe(Effect.ignore)
 
 const describe = (request: Http2ServerRequest, connections: DemoConnections): DemoRequest<ClientGone> => {
-  const { httpVersion, method, socket, url } = request
+  const { headers, httpVersion, method, socket, url } = request
   const tls = socket instanceof TLSSocket ? socket : undefined
   const peer = peerOf(socket)
   return {
     method,
     target: url,
     httpVersion,
+    contentType: headers["content-type"] ?? "",
+    forwardedFor: String(headers["x-forwarded-for"] ?? ""),
     tlsVersion: tls?.getProtocol() ?? "",
     alpn: tls?.alpnProtocol || "",
     local: localOf(socket),

@@ -80,10 +80,14 @@ export const startBackends = Effect.fn("Devserver.startBackends")(function* (
 export const demoPlaceOf = (route: Route): { readonly demo: Demo; readonly address: SocketAddress } | undefined => {
   const demo = demoOf(route.hostname)
   const backend = Result.getOrUndefined(parseBackendAddress(route.backend))
-  if (demo === undefined || backend === undefined || route.mode !== "l4") return undefined
+  if (demo === undefined || backend === undefined || !speaks(demo, route)) return undefined
   const ip = backend.host === "localhost" ? LOCALHOST : backend.host
   return typeof ip === "string" || !isLoopback(ip) ? undefined : { demo, address: { ip, port: backend.port } }
 }
+
+/** Whether the demo speaks what the proxy would with it. */
+const speaks = (demo: Demo, route: Route): boolean =>
+  route.mode === "l4" ? demo.mode === "l4" : demo.mode === "l7" && route.backendProtocol === "h2" && !route.backendTls
 
 const LOCALHOST = parseIpAddress("127.0.0.1")!
 

@@ -10,7 +10,8 @@ import type { SocketAddress } from "../net/SocketAddress.ts"
 import { parseListenAddress, type ListenAddress } from "../snapshot/Endpoint.ts"
 import type { Hostname } from "../snapshot/Hostname.ts"
 import type { Listener } from "../snapshot/Snapshot.ts"
-import { UNROUTED } from "./Demo.ts"
+import { API, UNROUTED } from "./Demo.ts"
+import { GRPC, GRPC_HEALTH } from "./DemoAnswer.ts"
 import { demoPlaceOf, type Prepared } from "./Devserver.ts"
 
 export interface Running {
@@ -58,11 +59,19 @@ const tries = (running: Running, demos: ReadonlyArray<Reachable>, first: Reachab
   ...demos.map((demo) => curl(running, demo, "/")),
   curl(running, first, "/slow", "--no-buffer"),
   curl(running, demos.at(-1) ?? first, "/echo", "--data", "these words"),
+  ...demos.filter(({ hostname }) => hostname === API.hostname).map((demo) => callGrpc(running, demo)),
   "",
   "A name without a route is refused: curl says that the connection was reset, and the log says no_route.",
   "",
   curl(running, { ...first, hostname: UNROUTED }, "/")
 ]
+
+/** An empty message, which is five bytes; what matters of the answer is in its header and trailers. */
+const callGrpc = (running: Running, demo: Reachable): string => {
+  const options = ["--http2", "--header", `content-type:${GRPC}`, "--header", "te:trailers", "--data-binary", "@-"]
+  const line = curl(running, demo, GRPC_HEALTH, ...options, "--dump-header", "-", "--output", "/dev/null")
+  return `  printf '\\0\\0\\0\\0\\0' | ${line.trimStart()}`
+}
 
 const manage = (socket: string): ReadonlyArray<string> => [
   "Manage it while it runs:",

@@ -5,12 +5,12 @@ import { TestClock } from "effect/testing"
 import { createPrivateKey, X509Certificate } from "node:crypto"
 import { prepareCertificates } from "../../src/devserver/Certificates.ts"
 import { CertificateAuthority } from "../../src/devserver/CertificateAuthority.ts"
-import { DEMOS, HELLO } from "../../src/devserver/Demo.ts"
+import { API, DEMOS, HELLO } from "../../src/devserver/Demo.ts"
 
 const DAY_MS = 24 * 60 * 60 * 1000
 const YEAR_MS = 365 * DAY_MS
-const CERTIFICATES = ["ca.pem", "hello.pem", "echo.pem"]
-const FILES = ["ca.pem", "echo.key", "echo.pem", "hello.key", "hello.pem"]
+const CERTIFICATES = ["ca.pem", "hello.pem", "echo.pem", "api.pem"]
+const FILES = ["api.key", "api.pem", "ca.pem", "echo.key", "echo.pem", "hello.key", "hello.pem"]
 
 /** A folder that is not there yet, in one that goes with the test. */
 const newFolder = Effect.gen(function* () {
@@ -95,8 +95,10 @@ const SPOILT: ReadonlyArray<{
     spoil: Effect.fnUntraced(function* (folder) {
       const authority = yield* otherAuthority
       yield* write(folder, "ca.pem", authority.certificate)
-      for (const name of ["hello", "echo"]) {
-        const { certificate, key } = yield* Effect.promise(() => authority.issue(HELLO.hostname))
+      for (const name of ["hello", "echo", "api"]) {
+        const { certificate, key } = yield* Effect.promise(() =>
+          authority.issue(name === "api" ? API.hostname : HELLO.hostname)
+        )
         yield* write(folder, `${name}.pem`, certificate)
         yield* write(folder, `${name}.key`, key)
       }

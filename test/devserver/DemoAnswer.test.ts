@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { ECHO, HELLO } from "../../src/devserver/Demo.ts"
-import { answer, BYTES_MAX, SLOW_LINES, type DemoRequest } from "../../src/devserver/DemoAnswer.ts"
+import { API, ECHO, HELLO } from "../../src/devserver/Demo.ts"
+import { answer, BYTES_MAX, GRPC, GRPC_HEALTH, SLOW_LINES, type DemoRequest } from "../../src/devserver/DemoAnswer.ts"
 import { parseIpAddress } from "../../src/net/IpAddress.ts"
 
 const address = (ip: string, port: number) => ({ ip: parseIpAddress(ip)!, port })
@@ -16,6 +16,8 @@ const REQUEST: DemoRequest<never> = {
   local: address("127.0.0.1", 18443),
   peer: address("127.0.0.1", 50000),
   client: undefined,
+  contentType: "",
+  forwardedFor: "",
   body: Stream.empty
 }
 
@@ -34,6 +36,27 @@ describe("answer", () => {
       }
       assert.match(text, /backend +127\.0\.0\.1:18443\n/)
       assert.match(text, /peer +127\.0\.0\.1:50000\n/)
+    })
+  )
+
+  it.effect("tells that the proxy has ended TLS, and whom it named as the client", () =>
+    Effect.gen(function* () {
+      const { body } = answer(API, { ...REQUEST, tlsVersion: "", alpn: "", forwardedFor: "192.0.2.7" })
+      const text = yield* textOf(body)
+      assert.match(text, /over +HTTP\/2\.0, no TLS\n/)
+      assert.match(text, /client +192\.0\.2\.7, by X-Forwarded-For\n/)
+    })
+  )
+
+  it.effect("answers gRPC's health check in its own form, and no other call", () =>
+    Effect.gen(function* () {
+      const call = (target: string) => answer(API, { ...REQUEST, method: "POST", contentType: GRPC, target })
+      const { body, contentType, trailers } = call(GRPC_HEALTH)
+      assert.deepStrictEqual([contentType, trailers], [GRPC, { "grpc-status": "0" }])
+      assert.deepStrictEqual(Buffer.concat(yield* Stream.runCollect(body)), Buffer.of(0, 0, 0, 0, 2, 8, 1))
+      const other = call("/a.Service/Call")
+      assert.deepStrictEqual(other.trailers, { "grpc-status": "12" })
+      assert.strictEqual(yield* textOf(other.body), "")
     })
   )
 

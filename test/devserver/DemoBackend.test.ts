@@ -1,9 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
+import { Client, credentials, status, type ServiceError } from "@grpc/grpc-js"
 import { Effect, Exit, Scope, Stream } from "effect"
 import { CertificateAuthority } from "../../src/devserver/CertificateAuthority.ts"
-import { ECHO, HELLO } from "../../src/devserver/Demo.ts"
+import { API, ECHO, HELLO } from "../../src/devserver/Demo.ts"
+import { GRPC_HEALTH } from "../../src/devserver/DemoAnswer.ts"
 import { startDemoBackend } from "../../src/devserver/DemoBackend.ts"
 import { parseIpAddress } from "../../src/net/IpAddress.ts"
+import { formatSocketAddress } from "../../src/net/SocketAddress.ts"
 import { writeProxyHeader } from "../../src/proxyproto/ProxyHeaderV2.ts"
 import { ask, open, type Question } from "./DemoClient.ts"
 
@@ -18,6 +21,7 @@ const AUTHORITY = await makeAuthority()
 
 const startHello = startDemoBackend(HELLO, await AUTHORITY.issue(HELLO.hostname), ANY_PORT)
 const ECHO_IDENTITY = await AUTHORITY.issue(ECHO.hostname)
+const API_IDENTITY = await AUTHORITY.issue(API.hostname)
 const TO_HELLO: Question = { authority: AUTHORITY.certificate, hostname: HELLO.hostname }
 const PROTOCOLS = [["h2"], ["http/1.1"], []] as const
 
@@ -48,6 +52,24 @@ describe("startDemoBackend", () => {
         "HTTP/1.1, TLSv1.3, ALPN http/1.1",
         "HTTP/1.1, TLSv1.3, ALPN none"
       ])
+    })
+  )
+
+  it.live("speaks HTTP/2 in the clear where the proxy ends TLS, gRPC too, which a stock client understands", () =>
+    Effect.gen(function* () {
+      const address = yield* startDemoBackend(API, API_IDENTITY, ANY_PORT)
+      const client = new Client(formatSocketAddress(address), credentials.createInsecure())
+      yield* Effect.addFinalizer(() => Effect.sync(() => client.close()))
+      const call = (path: string) =>
+        Effect.callback<Buffer, ServiceError>((resume) => {
+          const asIs = (bytes: Buffer) => bytes
+          const deadline = { deadline: Date.now() + 5000 }
+          client.makeUnaryRequest(path, asIs, asIs, Buffer.alloc(0), deadline, (error, answer) =>
+            resume(error === null ? Effect.succeed(answer!) : Effect.fail(error))
+          )
+        })
+      assert.deepStrictEqual(yield* call(GRPC_HEALTH), Buffer.of(8, 1))
+      assert.strictEqual((yield* Effect.flip(call("/a.Service/Call"))).code, status.UNIMPLEMENTED)
     })
   )
 

@@ -134,8 +134,8 @@ describe("prepare", () => {
         const again = yield* prepare(folder)
         assert.deepStrictEqual(again.certificates, { ...certificates, replacedFor: [] })
       }
-      // Two folders, and for each of six files a name aside, the writing and the renaming.
-      assert.strictEqual(stops, 2 + 6 * 3)
+      // Two folders, and for each of eight files a name aside, the writing and the renaming.
+      assert.strictEqual(stops, 2 + 8 * 3)
     }))
 
   test("says where and why it cannot, and what to do", () =>

@@ -4,7 +4,7 @@ import * as fc from "fast-check"
 import { execFileSync } from "node:child_process"
 import { parseConfig } from "../../src/config/Config.ts"
 import { firstConfig } from "../../src/devserver/ConfigFile.ts"
-import { ECHO, HELLO, UNROUTED } from "../../src/devserver/Demo.ts"
+import { API, ECHO, HELLO, UNROUTED } from "../../src/devserver/Demo.ts"
 import type { Prepared } from "../../src/devserver/Devserver.ts"
 import { instructions, type Running } from "../../src/devserver/Instructions.ts"
 import { parseIpAddress } from "../../src/net/IpAddress.ts"
@@ -16,7 +16,11 @@ const preparedIn = (folder: string): Prepared => ({
   created: true,
   certificates: {
     authorityFile: `${folder}/certs/ca.pem`,
-    identities: { hello: { certificate: "", key: "" }, echo: { certificate: "", key: "" } },
+    identities: {
+      hello: { certificate: "", key: "" },
+      echo: { certificate: "", key: "" },
+      api: { certificate: "", key: "" }
+    },
     replacedFor: []
   }
 })
@@ -39,7 +43,8 @@ const listeningOn = (addr: string): Running =>
 
 const GET_STATUS = "http://localhost/mc_proxy.v1.ProxyAdminService/GetStatus"
 
-const curlLines = (text: string): ReadonlyArray<string> => text.split("\n").filter((line) => /^ +curl /.test(line))
+const curlLines = (text: string): ReadonlyArray<string> =>
+  text.split("\n").filter((line) => /^ +(?:printf .* \| )?curl /.test(line))
 
 /** The words of each command, as a shell splits them. */
 const wordsOf = (lines: ReadonlyArray<string>): ReadonlyArray<ReadonlyArray<string>> =>
@@ -58,8 +63,10 @@ describe("instructions", () => {
     assert.deepStrictEqual(targetsOf(running()), [
       [name(HELLO.hostname), `https://${HELLO.hostname}:8443/`],
       [name(ECHO.hostname), `https://${ECHO.hostname}:8443/`],
+      [name(API.hostname), `https://${API.hostname}:8443/`],
       [name(HELLO.hostname), `https://${HELLO.hostname}:8443/slow`],
-      [name(ECHO.hostname), `https://${ECHO.hostname}:8443/echo`],
+      [name(API.hostname), `https://${API.hostname}:8443/echo`],
+      [name(API.hostname), `https://${API.hostname}:8443/grpc.health.v1.Health/Check`],
       [name(UNROUTED), `https://${UNROUTED}:8443/`]
     ])
   })
@@ -82,7 +89,7 @@ describe("instructions", () => {
     fc.assert(
       fc.property(names, (name) => {
         const commands = wordsOf(curlLines(instructions(running({ prepared: preparedIn(`/srv/${name}`) }))))
-        assert.strictEqual(commands.length, 5)
+        assert.strictEqual(commands.length, 7)
         for (const words of commands) {
           assert.strictEqual(words[words.indexOf("--cacert") + 1], `/srv/${name}/certs/ca.pem`)
         }
