@@ -6,7 +6,7 @@
  * scope is the process: when it closes, the proxy is interrupted wherever it is.
  */
 import { createSecureContext } from "node:tls"
-import { Context, Deferred, Effect, FileSystem, Layer, Path, Queue } from "effect"
+import { Context, Deferred, Effect, Layer, Path, Queue } from "effect"
 import { adminOperations } from "../admin/AdminOperations.ts"
 import { AdminSettings } from "../admin/AdminSettings.ts"
 import type { BindFailed } from "../control/Follower.ts"
