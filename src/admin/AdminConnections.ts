@@ -1,6 +1,7 @@
 /**
  * The connections of the admin socket. Each speaks HTTP/1.1, or HTTP/2 with prior knowledge, as its first bytes say
- * (RFC 9113 3.4); one handler serves both.
+ * (RFC 9113 3.4); one handler serves both. It may take a stream of HTTP/2 as it is: Node's request and response on top
+ * of one are as much work again.
  *
  * Node keeps its own deadlines only for servers that listen themselves. Here, a connection without a request and a
  * request that does not become whole end after `idleTimeoutMs`; an answer may take as long as it takes.
@@ -12,32 +13,45 @@ import {
   type Http2Server,
   type Http2ServerRequest,
   type Http2ServerResponse,
-  type ServerHttp2Session
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream
 } from "node:http2"
 import type { Socket } from "node:net"
 
 export type AdminRequest = IncomingMessage | Http2ServerRequest
 export type AdminResponse = ServerResponse | Http2ServerResponse
 
+export interface AdminHandler {
+  /** Whether it answers the stream, which is no request then. */
+  readonly takeStream: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean
+  readonly handle: (request: AdminRequest, response: AdminResponse) => void
+}
+
 export class AdminConnections {
-  readonly #handle: (request: AdminRequest, response: AdminResponse) => void
+  readonly #handler: AdminHandler
   readonly #idleTimeoutMs: number
   readonly #http1: Server
   readonly #http2: Http2Server
+  /** Makes requests of the streams that it is given. */
+  readonly #http2Requests: Http2Server
   readonly #peers = new Set<Peer>()
-  /** By socket and by session. */
-  readonly #peerOf = new WeakMap<object, Peer>()
+  readonly #peerOf = new WeakMap<Socket, Peer>()
   #closed: (() => void) | undefined
 
-  constructor(handle: (request: AdminRequest, response: AdminResponse) => void, idleTimeoutMs: number) {
-    this.#handle = handle
+  constructor(handler: AdminHandler, idleTimeoutMs: number) {
+    this.#handler = handler
     this.#idleTimeoutMs = idleTimeoutMs
+    const handle = (request: AdminRequest, response: AdminResponse) => {
+      if (this.#closed === undefined) handler.handle(request, response)
+      else refuse(response, 503)
+    }
     this.#http1 = createServer({ keepAliveTimeout: 0 }, (request, response) => {
-      this.#begin(request.socket, request, response)
+      this.#peerOf.get(request.socket)?.track(request, response)
+      handle(request, response)
     })
-    this.#http2 = createHttp2Server({ settings: { maxConcurrentStreams: STREAMS_MAX } }, (request, response) => {
-      this.#begin(request.stream.session, request, response)
-    })
+    this.#http2 = createHttp2Server({ settings: { maxConcurrentStreams: STREAMS_MAX } })
+    this.#http2Requests = createHttp2Server(handle)
   }
 
   /** Takes the socket over. */
@@ -90,20 +104,19 @@ export class AdminConnections {
     socket.allowHalfOpen = false
     // Comes before `emit` returns.
     this.#http2.once("session", (session) => {
-      this.#peerOf.set(session, peer)
       peer.session = session
+      session.on("stream", (stream, ...request) => {
+        peer.track(stream, stream)
+        const isTaken = this.#closed === undefined && this.#handler.takeStream(stream, request[0])
+        if (!isTaken) this.#http2Requests.emit("stream", stream, ...request)
+      })
     })
     this.#http2.emit("connection", socket)
   }
-
-  #begin(carrier: object | undefined, request: AdminRequest, response: AdminResponse): void {
-    const peer = carrier === undefined ? undefined : this.#peerOf.get(carrier)
-    if (peer === undefined || this.#closed !== undefined) return refuse(response, 503)
-    peer.begin(request)
-    response.once("close", () => peer.end(request))
-    this.#handle(request, response)
-  }
 }
+
+/** What a request comes on. */
+type Asked = IncomingMessage | ServerHttp2Stream
 
 /** An answer without a body. */
 export const refuse = (response: AdminResponse, status: number): void => {
@@ -123,7 +136,7 @@ class Peer {
   session: ServerHttp2Session | undefined
   readonly #idleTimeoutMs: number
   /** With the deadline until which each has to be whole. */
-  readonly #requests = new Map<AdminRequest, NodeJS.Timeout>()
+  readonly #requests = new Map<Asked, NodeJS.Timeout>()
   #idle: NodeJS.Timeout
   #finishing = false
 
@@ -133,14 +146,16 @@ class Peer {
     this.#idle = this.#untilIdle()
   }
 
-  begin(request: AdminRequest): void {
+  /** `request` ends when it is whole, and `answer` closes behind it. */
+  track(request: Asked, answer: ServerResponse | ServerHttp2Stream): void {
+    answer.once("close", () => this.#answered(request))
     clearTimeout(this.#idle)
-    const whole = setTimeout(() => cut(request), this.#idleTimeoutMs)
-    request.once("end", () => clearTimeout(whole))
-    this.#requests.set(request, whole)
+    const deadline = setTimeout(() => cut(request), this.#idleTimeoutMs)
+    this.#requests.set(request, deadline)
+    request.once("end", () => clearTimeout(deadline))
   }
 
-  end(request: AdminRequest): void {
+  #answered(request: Asked): void {
     clearTimeout(this.#requests.get(request))
     this.#requests.delete(request)
     if (this.#requests.size > 0 || this.socket.destroyed) return
@@ -151,14 +166,14 @@ class Peer {
   /** Closes as soon as every request that is whole has been answered. */
   finish(): void {
     this.#finishing = true
-    for (const request of this.#requests.keys()) if (!request.complete) cut(request)
+    for (const request of this.#requests.keys()) if (!isWhole(request)) cut(request)
     if (this.#requests.size === 0) this.#end()
     else this.session?.close()
   }
 
   gone(): void {
     clearTimeout(this.#idle)
-    for (const whole of this.#requests.values()) clearTimeout(whole)
+    for (const deadline of this.#requests.values()) clearTimeout(deadline)
   }
 
   /** What has been written still goes out. */
@@ -172,7 +187,10 @@ class Peer {
   }
 }
 
-const cut = (request: AdminRequest): void => {
-  if ("stream" in request) request.stream.close(constants.NGHTTP2_CANCEL)
-  else request.socket.destroy()
+const isWhole = (request: Asked): boolean =>
+  "complete" in request ? request.complete : request.endAfterHeaders || request.readableEnded
+
+const cut = (request: Asked): void => {
+  if ("socket" in request) request.socket.destroy()
+  else request.close(constants.NGHTTP2_CANCEL)
 }

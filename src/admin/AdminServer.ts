@@ -44,10 +44,11 @@ const serve = Effect.fnUntraced(function* ({
   const closing = yield* Deferred.make<never, Unavailable>()
   const grpc = yield* serveGrpc(Deferred.await(closing))
   const rpc = yield* serveRpc(Deferred.await(closing))
-  const connections = new AdminConnections((request, response) => {
+  const handle = (request: AdminRequest, response: AdminResponse) => {
     if (RPC_PATHS.includes(request.url ?? "")) rpc(request, response)
-    else void grpc(request, response)
-  }, idleTimeoutMs)
+    else void grpc.handle(request, response)
+  }
+  const connections = new AdminConnections({ takeStream: grpc.takePlain, handle }, idleTimeoutMs)
   yield* Effect.addFinalizer(() =>
     Effect.andThen(
       Deferred.fail(closing, new Unavailable({ message: "the admin server is closing" })),

@@ -11,13 +11,13 @@ import {
   type Message,
   toJson
 } from "@bufbuild/protobuf"
-import type { ConnectRouter } from "@connectrpc/connect"
-import { Effect, Schema, Stream } from "effect"
+import { ConnectError, type ConnectRouter } from "@connectrpc/connect"
+import { Effect, Result, Schema, Stream } from "effect"
 import { Headers } from "effect/http"
 import { Rpc, type RpcGroup, RpcMessage, RpcSchema } from "effect/rpc"
 import { type AdminError, InvalidArgument } from "../AdminError.ts"
 import { AdminRpcs } from "../AdminRpcs.ts"
-import type { Calls } from "./Calls.ts"
+import type { Calls, Cancel, Settle } from "./Calls.ts"
 import { ProxyAdminService } from "./gen/mc_proxy/v1/admin_pb.ts"
 import { describeMisfit } from "./Misfit.ts"
 
@@ -29,12 +29,12 @@ export interface Methods {
   readonly streaming: ReadonlyArray<StreamingMethod>
 }
 
-/** Fails with a `ConnectError`. */
 export interface UnaryMethod {
   readonly method: DescMethodUnary
-  readonly answer: (request: Message, signal: AbortSignal) => Promise<Message>
+  readonly answer: (request: Message, settle: Settle<Message>) => Cancel
 }
 
+/** Fails with a `ConnectError`. */
 export interface StreamingMethod {
   readonly method: DescMethodServerStreaming
   readonly answer: (request: Message, signal: AbortSignal) => AsyncIterable<Message>
@@ -52,12 +52,17 @@ export const make = Effect.fnUntraced(function* (
     const handler = yield* AdminRpcs.accessHandler(rpc._tag)
     const decode = decoder(method.input, rpc.payloadSchema)
     const encode = encoder(method.output, rpc.successSchema)
-    const ask = (request: Message) => Effect.map(decode(request), (payload) => handler(payload, caller()))
+    const ask = (request: Message) => Result.map(decode(request), (payload) => handler(payload, caller()))
     if (isUnary(method)) {
-      const answer = (request: Message) => ask(request).pipe(Effect.flatMap(answerOf), Effect.flatMap(encode))
-      unary.push({ method, answer: (request, signal) => calls.unary(rpc._tag, answer(request), signal) })
+      const answer = (request: Message) =>
+        Effect.suspend(() => {
+          const asked = ask(request)
+          return Result.isFailure(asked) ? asked.failure : Effect.map(answerOf(asked.success), encode)
+        })
+      unary.push({ method, answer: (request, settle) => calls.start(rpc._tag, answer(request), settle) })
     } else if (isServerStreaming(method)) {
-      const items = (request: Message) => Stream.mapEffect(Stream.unwrap(Effect.map(ask(request), itemsOf)), encode)
+      const items = (request: Message) =>
+        Stream.map(Stream.unwrap(Effect.suspend(() => Effect.fromResult(Result.map(ask(request), itemsOf)))), encode)
       streaming.push({ method, answer: (request, signal) => calls.stream(rpc._tag, items(request), signal) })
     }
   }
@@ -66,9 +71,19 @@ export const make = Effect.fnUntraced(function* (
 
 /** With Connect, which speaks every form of the three protocols. */
 export const register = (router: ConnectRouter, { streaming, unary }: Methods): void => {
-  for (const { answer, method } of unary) router.rpc(method, (request, { signal }) => answer(request, signal))
+  for (const { answer, method } of unary) {
+    router.rpc(method, (request, { signal }) => promise(signal, (settle) => answer(request, settle)))
+  }
   for (const { answer, method } of streaming) router.rpc(method, (request, { signal }) => answer(request, signal))
 }
+
+const promise = <A>(signal: AbortSignal, start: (settle: Settle<A>) => Cancel): Promise<A> =>
+  new Promise((resolve, reject) => {
+    const cancel = start(Result.match({ onSuccess: resolve, onFailure: reject }))
+    const abort = () => cancel(ConnectError.from(signal.reason))
+    if (signal.aborted) abort()
+    else signal.addEventListener("abort", abort)
+  })
 
 const isUnary = (method: DescMethod): method is DescMethodUnary => method.methodKind === "unary"
 
@@ -83,30 +98,31 @@ const caller = () => ({
 })
 
 const decoder = (message: DescMessage, schema: Operation["payloadSchema"]) => {
-  const decode = Schema.decodeUnknownEffect(schema, { errors: "all" })
+  const decode = Schema.decodeUnknownResult(schema, { errors: "all" })
   return (request: Message) => {
     const json = toJson(message, request, { alwaysEmitImplicit: true })
-    return Effect.mapError(
+    return Result.mapError(
       decode(json),
       ({ issue }) => new InvalidArgument({ message: describeMisfit(message, json, issue) })
     )
   }
 }
 
-/** An answer that does not fit its own schema, or the message, is a defect. */
+/** Throws when an answer does not fit its own schema, or the message: a defect. */
 const encoder = (message: DescMessage, schema: Operation["successSchema"]) => {
-  const encode = Schema.encodeUnknownEffect(RpcSchema.isStreamSchema(schema) ? schema.success : schema)
+  const encode = Schema.encodeUnknownSync(RpcSchema.isStreamSchema(schema) ? schema.success : schema)
   const isJson = Schema.is(Schema.MutableJson)
-  return (answer: unknown) =>
-    Effect.flatMap(Effect.orDie(encode(answer)), (json) =>
-      isJson(json) ? Effect.sync(() => fromJson(message, json)) : Effect.die(`${message.name}: not encoded as JSON`)
-    )
+  return (answer: unknown): Message => {
+    const json = encode(answer)
+    if (!isJson(json)) throw new Error(`${message.name}: not encoded as JSON`)
+    return fromJson(message, json)
+  }
 }
 
-type Result = Rpc.ResultFrom<Operation, never>
+type Answering = Rpc.ResultFrom<Operation, never>
 
-const answerOf = (result: Result): Effect.Effect<unknown, AdminError> =>
+const answerOf = (result: Answering): Effect.Effect<unknown, AdminError> =>
   Stream.isStream(result) ? Effect.die("a stream answers a unary method") : result
 
-const itemsOf = (result: Result): Stream.Stream<unknown, AdminError> =>
+const itemsOf = (result: Answering): Stream.Stream<unknown, AdminError> =>
   Stream.isStream(result) ? result : Stream.die("no stream answers a streaming method")

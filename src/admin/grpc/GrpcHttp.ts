@@ -5,10 +5,11 @@ import {
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse
 } from "@connectrpc/connect-node"
+import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2"
 import { type AdminRequest, type AdminResponse, refuse } from "../AdminConnections.ts"
 import { encodeMessage } from "./Codes.ts"
 import { type Methods, register } from "./GrpcAdapter.ts"
-import { answerPlain, asPlainCall } from "./PlainGrpc.ts"
+import { answerPlain, isPlain } from "./PlainGrpc.ts"
 
 export interface GrpcHttpOptions {
   readonly methods: Methods
@@ -28,12 +29,16 @@ export const make = ({ messageBytesMax, methods, registerOthers }: GrpcHttpOptio
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]))
   const unary = new Map(methods.unary.map((each) => [`/${each.method.parent.typeName}/${each.method.name}`, each]))
 
-  return async (request: AdminRequest, response: AdminResponse): Promise<void> => {
-    const path = request.url?.split("?", 1)[0] ?? ""
-    const method = unary.get(path)
-    const plain = method === undefined ? undefined : asPlainCall(request, response)
-    if (method !== undefined && plain !== undefined) return answerPlain(plain, method, messageBytesMax)
-    const handler = handlers.get(path)
+  /** Answers a stream that is a plain call; others are left for `handle`. */
+  const takePlain = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean => {
+    const method = unary.get(pathOf(headers[":path"]))
+    if (method === undefined || !isPlain(headers)) return false
+    answerPlain(stream, headers, method, messageBytesMax)
+    return true
+  }
+
+  const handle = async (request: AdminRequest, response: AdminResponse): Promise<void> => {
+    const handler = handlers.get(pathOf(request.url))
     if (handler === undefined) return refuse(response, 404)
     const asked = readRequest(request, response)
     if (asked === undefined) return refuse(response, 400)
@@ -52,7 +57,11 @@ export const make = ({ messageBytesMax, methods, registerOthers }: GrpcHttpOptio
       response.destroy()
     }
   }
+
+  return { handle, takePlain }
 }
+
+const pathOf = (url = ""): string => url.split("?", 1)[0]!
 
 /** The largest that may be said. */
 const COMPRESS_NEVER = 0xffffffff
