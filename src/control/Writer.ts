@@ -7,7 +7,7 @@
  */
 import { Deferred, Effect, Exit, Result } from "effect"
 import { FailedPrecondition, Internal } from "../admin/AdminError.ts"
-import { diff, type Change } from "../snapshot/Change.ts"
+import { diff, join, type Change } from "../snapshot/Change.ts"
 import type { DatabaseError } from "../store/DatabaseError.ts"
 import type { Conflict, Store, WriteFailed } from "../store/Store.ts"
 import type { Decide } from "./ControlPlane.ts"
@@ -108,7 +108,7 @@ export class Writer {
     const { revision } = this.#current
     const committed = yield* Effect.result(this.#store.commit(revision, batch.changes))
     if (Result.isFailure(committed)) return yield* this.#failed(batch, committed.failure)
-    yield* this.#publish(committed.success, batch.changes.flat(), batch.state)
+    yield* this.#publish(committed.success, join(batch.changes), batch.state)
     // A change may take back a listener that it has added.
     if (batch.fresh.length > 0) yield* this.#follower.unbind
     answer(batch)

@@ -67,6 +67,23 @@ export const apply = (state: State, change: Change): Result.Result<State, string
   return Result.succeed({ listeners: [...listeners.values()], firewallRules: [...rules.values()] })
 }
 
+/** What `changes` do one after the other, with as few edits of rules as it takes: one costs about as much as many. */
+export const join = (changes: ReadonlyArray<Change>): Change => {
+  const edits: Array<Edit> = []
+  let rules: Array<FirewallRule> = []
+  for (const edit of changes.flat()) {
+    if (edit._tag !== "PutRules" && edit._tag !== "RemoveRules") {
+      edits.push(edit)
+    } else if (edits.at(-1)?._tag === edit._tag) {
+      for (const rule of edit.rules) rules.push(rule)
+    } else {
+      rules = [...edit.rules]
+      edits.push({ _tag: edit._tag, rules })
+    }
+  }
+  return edits
+}
+
 /** What makes `to` of `from`, but for the order of what both have. */
 export const diff = (from: State, to: State): Change => {
   const before = new Map(from.listeners.map((listener) => [listener.addr, listener]))

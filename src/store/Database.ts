@@ -7,7 +7,7 @@
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { DateTime, Effect, Result } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
-import { diff, EMPTY, type Change, type Edit, type ListenerSettings, type State } from "../snapshot/Change.ts"
+import { diff, EMPTY, join, type Change, type Edit, type ListenerSettings, type State } from "../snapshot/Change.ts"
 import type { Route, Snapshot } from "../snapshot/Snapshot.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import { readState, type Row } from "./Rows.ts"
@@ -53,7 +53,7 @@ export const commit = Effect.fnUntraced(
     const revision = yield* advance(changes.length)
     const actual = revision - changes.length
     if (actual !== expected) return yield* new Conflict({ expected, actual })
-    yield* Effect.forEach(changes.flat(), write, { discard: true })
+    yield* Effect.forEach(join(changes), write, { discard: true })
     return revision
   },
   (effect) => Effect.catchTag(Transaction.write(effect), "TransactionFailed", writeFailed),

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
 import * as fc from "fast-check"
-import { apply, diff, EMPTY, type Change, type State } from "../../src/snapshot/Change.ts"
+import { apply, diff, EMPTY, join, type Change, type State } from "../../src/snapshot/Change.ts"
 import { l4, l7, listenerOf, randomChange, randomState } from "../store/RandomState.ts"
 
 /** What a change leaves open. */
@@ -68,5 +68,19 @@ describe("apply", () => {
   it("refuses a route on a listener that is not there", () => {
     const refused = apply(EMPTY, [{ _tag: "PutRoute", listener: ":443", route: l4("a.test") }])
     assert.deepStrictEqual(refused, Result.fail("there is no listener :443"))
+  })
+})
+
+describe("join", () => {
+  it("does what changes do one after the other, never with two edits of rules where one will do", () => {
+    fc.assert(
+      fc.property(randomState, fc.array(randomChange), (state, changes) => {
+        const joined = join(changes)
+        assert.deepStrictEqual(apply(state, joined), apply(state, changes.flat()))
+        for (const [i, { _tag }] of joined.entries()) {
+          if (_tag === "PutRules" || _tag === "RemoveRules") assert.notStrictEqual(joined[i + 1]?._tag, _tag)
+        }
+      })
+    )
   })
 })
