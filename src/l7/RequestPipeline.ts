@@ -5,7 +5,7 @@
  * once. What refuses a request is a plain value with the status that the client gets; `serveRequest` cannot fail, and
  * each request that it has run is answered or broken off, counted and logged.
  */
-import { Cause, Effect, Exit, Option } from "effect"
+import { Cause, Effect, Exit, Option, Result } from "effect"
 import type { Scope } from "effect"
 import type { AccessLog } from "../observe/AccessLog.ts"
 import type { Hostname } from "../snapshot/Hostname.ts"
@@ -76,18 +76,22 @@ const forward = Effect.fnUntraced(function* (
     request.upload?.stop()
     return asked
   })
-  yield* answer(request, response)
+  const out = Result.try(() => respond(request, response))
+  if (Result.isFailure(out)) return yield* Effect.fail(NOT_SENDABLE)
+  if (response.body !== undefined && out.success !== undefined) yield* download(request, response.body, out.success)
 })
 
 /** Sends the request, its body as it comes, and waits for the head of the response. */
-const ask = Effect.fnUntraced(function* (request: LiveRequest, { now, pool }: RequestGrounds, head: RequestHead) {
-  const { exchange } = request
-  const sent = yield* pool.send(head, (interim) => {
-    if (request.status === undefined) exchange.interim(interim)
-  })
-  upload(request, sent, head, now)
-  return yield* sent.response
-})
+const ask = (request: LiveRequest, { now, pool }: RequestGrounds, head: RequestHead) =>
+  Effect.flatMap(
+    pool.send(head, (interim) => {
+      if (request.status === undefined) request.exchange.interim(interim)
+    }),
+    (sent) => {
+      upload(request, sent, head, now)
+      return sent.response
+    }
+  )
 
 const upload = (request: LiveRequest, sent: BackendRequest, head: RequestHead, now: () => number): void => {
   const { body } = request.exchange
@@ -111,22 +115,20 @@ const isRepeatable = (failed: BackendFailed, { upload }: LiveRequest): boolean =
   failed.unprocessed &&
   (upload === undefined || (upload.bytes === 0 && upload.end !== "ended"))
 
-const answer = Effect.fnUntraced(function* (request: LiveRequest, response: BackendResponse) {
+/** Sends the head of the response, and gives where its body goes. */
+const respond = (request: LiveRequest, response: BackendResponse): OutgoingBody | undefined => {
   const { exchange } = request
   const { body, upgraded } = response
-  const out = yield* Effect.try({
-    try: () =>
-      exchange.respond(response, upgraded !== undefined ? "websocket" : body !== undefined ? "body" : "nothing"),
-    catch: (): RequestFailure => NOT_SENDABLE
-  })
+  const follows = upgraded !== undefined ? "websocket" : body !== undefined ? "body" : "nothing"
+  const out = exchange.respond(response, follows)
   request.status = response.status
   if (upgraded !== undefined && exchange.body !== undefined) {
     request.upload = new BodyCopy(exchange.body, upgraded, (end) => {
       if (end === "broken") request.end("gone")
     })
   }
-  if (body !== undefined && out !== undefined) yield* download(request, body, out)
-})
+  return out
+}
 
 const NOT_SENDABLE: BackendFailed = {
   _tag: "unavailable",

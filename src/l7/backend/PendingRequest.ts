@@ -13,7 +13,8 @@ export class PendingRequest {
   /** For each 1xx but 101. */
   readonly onInterim: (head: ResponseHead) => void
   readonly #response = Deferred.makeUnsafe<BackendResponse, BackendFailed>()
-  #resume: (result: Effect.Effect<BackendRequest, BackendFailed>) => void = () => {}
+  #sent: Effect.Effect<BackendRequest, BackendFailed> | undefined
+  #resume: (sent: Effect.Effect<BackendRequest, BackendFailed>) => void = () => {}
   #undo: () => void = () => {}
 
   constructor(head: RequestHead, onInterim: (head: ResponseHead) => void) {
@@ -21,8 +22,13 @@ export class PendingRequest {
     this.onInterim = onInterim
   }
 
-  /** Whom to tell, once, whether the head has been sent. */
-  onSent(resume: (result: Effect.Effect<BackendRequest, BackendFailed>) => void): void {
+  /** Whether the head has been sent, once a connection has it, which does that or refuses at once. */
+  get whenSent(): Effect.Effect<BackendRequest, BackendFailed> {
+    return this.#sent ?? Effect.die(new Error("No connection has this request."))
+  }
+
+  /** Whom to tell of it where there is no connection yet. */
+  onSent(resume: (sent: Effect.Effect<BackendRequest, BackendFailed>) => void): void {
     this.#resume = resume
   }
 
@@ -31,7 +37,7 @@ export class PendingRequest {
   }
 
   sent(body: OutgoingBody | undefined): void {
-    this.#resume(Effect.succeed({ body, response: Deferred.await(this.#response) }))
+    this.#settle(Effect.succeed({ body, response: Deferred.await(this.#response) }))
   }
 
   respond(response: BackendResponse): void {
@@ -40,7 +46,7 @@ export class PendingRequest {
 
   /** There is no response; nothing where there is one already. */
   fail(failed: BackendFailed): void {
-    this.#resume(Effect.fail(failed))
+    this.#settle(Effect.fail(failed))
     Deferred.doneUnsafe(this.#response, Effect.fail(failed))
   }
 
@@ -48,6 +54,11 @@ export class PendingRequest {
     const undo = this.#undo
     this.#undo = () => {}
     undo()
+  }
+
+  #settle(sent: Effect.Effect<BackendRequest, BackendFailed>): void {
+    this.#sent ??= sent
+    this.#resume(this.#sent)
   }
 }
 

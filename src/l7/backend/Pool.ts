@@ -5,8 +5,7 @@
  * Each connection has a fiber that dials it, holds its socket, and ends with it; a caller that leaves takes its request
  * back, and the connection that was dialled for it serves the next.
  */
-import { Cause, Deferred, Effect, Exit, Option, type Scope } from "effect"
-import { acquireScoped } from "../../net/Scoped.ts"
+import { Cause, Deferred, Effect, Exit, Option, Scope } from "effect"
 import type { RequestHead, ResponseHead } from "../Message.ts"
 import type { BackendFailed, BackendRequest } from "./Backends.ts"
 import type { BackendConnection, ConnectionOwner } from "./BackendConnection.ts"
@@ -46,13 +45,16 @@ export class Pool {
     head: RequestHead,
     onInterim: (head: ResponseHead) => void
   ): Effect.Effect<BackendRequest, BackendFailed, Scope.Scope> {
-    return Effect.flatMap(
-      acquireScoped(
-        Effect.sync(() => new PendingRequest(head, onInterim)),
-        (request) => request.cancel()
-      ),
-      (request) => this.#submit(request)
-    )
+    return Effect.flatMap(Scope.Scope, (scope) => {
+      const request = new PendingRequest(head, onInterim)
+      return Effect.andThen(
+        Scope.addFinalizer(
+          scope,
+          Effect.sync(() => request.cancel())
+        ),
+        this.#submit(request)
+      )
+    })
   }
 
   get isEmpty(): boolean {
@@ -69,10 +71,8 @@ export class Pool {
     return Effect.suspend(() => {
       const connection = this.#takeFree()
       if (connection !== undefined) {
-        return Effect.callback<BackendRequest, BackendFailed>((resume) => {
-          request.onSent(resume)
-          connection.send(request)
-        })
+        connection.send(request)
+        return request.whenSent
       }
       return this.#waiting.size < WAITING_MAX ? this.#wait(request) : Effect.fail(TOO_MANY)
     })
