@@ -65,6 +65,21 @@ const AccessLine = Schema.Struct({
   dial_ms: Schema.NullOr(Schema.Number)
 })
 
+/** The line of one request on L7, likewise. */
+export type RequestLine = typeof RequestLine.Type
+const RequestLine = Schema.Struct({
+  time: Schema.String,
+  id: Schema.String,
+  listener: Schema.String,
+  client: Schema.String,
+  hostname: Schema.String,
+  method: Schema.String,
+  path: Schema.String,
+  status: Schema.NullOr(Schema.Number),
+  duration_ms: Schema.Number,
+  bytes: Schema.Number
+})
+
 /** Any other line; its annotations are keys beside these. */
 export type LogLine = typeof LogLine.Type
 const LogLine = Schema.StructWithRest(
@@ -73,6 +88,7 @@ const LogLine = Schema.StructWithRest(
 )
 
 const readAccessLine = Schema.decodeUnknownSync(AccessLine, { onExcessProperty: "error" })
+const readRequestLine = Schema.decodeUnknownSync(RequestLine, { onExcessProperty: "error" })
 const readLogLine = Schema.decodeUnknownSync(LogLine)
 
 export class Proxy {
@@ -81,6 +97,7 @@ export class Proxy {
   readonly folder: string
   /** Every line so far. */
   readonly accessLines: Array<AccessLine> = []
+  readonly requestLines: Array<RequestLine> = []
   readonly logLines: Array<LogLine> = []
   readonly #untaken: Array<AccessLine> = []
   #readUpTo = 0
@@ -131,6 +148,11 @@ export class Proxy {
     return this.access(({ peer }) => peer === client.local)
   }
 
+  /** The first line of a request for which `predicate` holds. */
+  request(predicate: (line: RequestLine) => boolean = () => true): Effect.Effect<RequestLine> {
+    return this.#until("such a request's line", () => this.requestLines.find(predicate))
+  }
+
   /** The first log line whose message begins so. */
   logged(start: string): Effect.Effect<LogLine> {
     return this.#until(`the log line "${start}"`, () => this.logLines.find(({ message }) => message.startsWith(start)))
@@ -163,6 +185,8 @@ export class Proxy {
         const access = readAccessLine(value)
         this.accessLines.push(access)
         this.#untaken.push(access)
+      } else if (typeof value === "object" && value !== null && "method" in value) {
+        this.requestLines.push(readRequestLine(value))
       } else {
         this.logLines.push(readLogLine(value))
       }

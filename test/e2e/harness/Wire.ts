@@ -69,6 +69,11 @@ export class Wire {
     return this.#watch.until(`${count} bytes`, () => (this.#length >= count ? this.bytes : undefined))
   }
 
+  /** Waits until `probe` finds something in what has come, or in how it ended. */
+  until<A>(what: string, probe: (bytes: Buffer, ending: Ending | undefined) => A | undefined): Effect.Effect<A> {
+    return this.#watch.until(what, () => probe(this.bytes, this.ending))
+  }
+
   /** Waits for the other side's end. */
   get ended(): Effect.Effect<Ending> {
     return this.#watch.until("FIN or RST", () => this.ending)
