@@ -128,7 +128,11 @@ class Exchange {
   start(): void {
     const { head } = this.#request
     const outgoing = this.#outgoing
-    outgoing.on("error", (error: NodeJS.ErrnoException) => (this.#reason = error.code ?? error.message))
+    outgoing.on("error", (error: NodeJS.ErrnoException) => {
+      this.#reason = error.code ?? error.message
+      // Node would take what ends with the connection for whole, however that has ended.
+      if (this.#incoming?.complete === false) this.#incoming.destroy(error)
+    })
     outgoing.on("information", ({ rawHeaders, statusCode }) => {
       if (statusCode !== 101) this.#request.onInterim({ status: statusCode, fields: endToEnd(rawHeaders) })
     })

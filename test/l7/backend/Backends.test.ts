@@ -1,16 +1,12 @@
 /** What every kind of backend is asked and answers, against Node's own servers. */
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
-import type { Layer } from "effect"
 import type { IncomingMessage } from "node:http"
 import type { ServerHttp2Stream } from "node:http2"
 import { connect, createServer, type Socket } from "node:net"
 import { fieldOf } from "../../../src/l7/Fields.ts"
 import { DescriptorBudget } from "../../../src/net/DescriptorBudget.ts"
-import { ask, head, KINDS, NAME, listenOn, poolTo, routeTo, startBackend, takeAll, until, WorldLayer } from "./World.ts"
-
-const live = <A, E>(name: string, body: Effect.Effect<A, E, Scope.Scope | Layer.Success<typeof WorldLayer>>) =>
-  it.live(name, () => body.pipe(Effect.scoped, Effect.provide(WorldLayer), Effect.timeout(15_000)))
+import { ask, head, KINDS, NAME, listenOn, poolTo, routeTo, startBackend, takeAll, until, live } from "./World.ts"
 
 const bodyOf = (request: IncomingMessage): Promise<Buffer> =>
   new Promise((resolve) => {

@@ -4,7 +4,7 @@
  * The scope closes the servers with everything that is open on them.
  */
 import { NodeFileSystem } from "@effect/platform-node"
-import { assert } from "@effect/vitest"
+import { assert, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import type { Scope } from "effect"
 import { createServer as createHttp1, type IncomingMessage, type ServerResponse } from "node:http"
@@ -51,6 +51,10 @@ export const WorldLayer: Layer.Layer<Backends | DescriptorBudget | Network> = Ba
     } as Settings["Service"])
   )
 )
+
+/** A test with the pools, whose scope is the test's. */
+export const live = <A, E>(name: string, body: Effect.Effect<A, E, Scope.Scope | Layer.Success<typeof WorldLayer>>) =>
+  it.live(name, () => body.pipe(Effect.scoped, Effect.provide(WorldLayer), Effect.timeout(15_000)))
 
 export interface Kind {
   readonly name: string
@@ -101,11 +105,13 @@ const identities = Effect.runSync(
 export const startBackend = Effect.fnUntraced(function* (
   { protocol, tls }: Kind,
   handler: Handler,
-  adjust: (server: Server) => void = () => {}
+  adjust: (server: Server) => void = () => {},
+  takesWebSockets: boolean = true
 ): Effect.fn.Return<RunningBackend, never, Scope.Scope> {
   const { certificate, key } = yield* identities
   const identity = { cert: certificate, key }
-  const settings = { settings: { enableConnectProtocol: true } }
+  // Longer heads than ours are to be met with.
+  const settings = { settings: { enableConnectProtocol: takesWebSockets }, maxSendHeaderBlockLength: 1024 * 1024 }
   const server =
     protocol === "h2"
       ? tls

@@ -1,0 +1,308 @@
+/** What a backend of HTTP/2 does with its streams and its connection, and what becomes of the requests. */
+import { assert, describe } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2"
+import { createServer, type Server } from "node:net"
+import type { BackendPool } from "../../../src/l7/backend/Backends.ts"
+import { FLAG, frame, framesOf, headers, resetStream, TYPE, type Frame } from "../Http2Frames.ts"
+import { ask, head, KINDS, listenOn, live, poolTo, routeTo, startBackend, takeAll, turn, until } from "./World.ts"
+
+const KIND = KINDS[2]!
+
+/** A backend whose streams `serve` answers. */
+const streaming = (
+  serve: (stream: ServerHttp2Stream, path: string) => void,
+  adjust: (server: Server) => void = () => {}
+) =>
+  startBackend(
+    KIND,
+    () => {},
+    (server) => {
+      server.removeAllListeners("stream")
+      server.on("stream", (stream: ServerHttp2Stream, headers: Record<string, string>) => {
+        stream.on("error", () => {})
+        serve(stream, headers[":path"] ?? "")
+      })
+      server.on("session", (session: ServerHttp2Session) => session.on("error", () => {}))
+      adjust(server)
+    }
+  )
+
+const poolFor = (serve: (stream: ServerHttp2Stream, path: string) => void) =>
+  Effect.gen(function* () {
+    const backend = yield* streaming(serve)
+    return { backend, pool: yield* poolTo(yield* routeTo(backend.port, KIND)) }
+  })
+
+/** As many requests at a time as there are. */
+const askAll = (pool: BackendPool, count: number) =>
+  Effect.forEach(
+    Array.from({ length: count }, (_, i) => `/${i}`),
+    (path) => Effect.result(ask(pool, head({ path }))),
+    { concurrency: "unbounded" }
+  )
+
+const isHead = ({ type }: Frame): boolean => type === TYPE.headers
+
+describe("a stream", () => {
+  for (const [name, code, unprocessed] of [
+    ["REFUSED_STREAM", constants.NGHTTP2_REFUSED_STREAM, true],
+    ["INTERNAL_ERROR", constants.NGHTTP2_INTERNAL_ERROR, false],
+    ["CANCEL", constants.NGHTTP2_CANCEL, false],
+    ["NO_ERROR", constants.NGHTTP2_NO_ERROR, false]
+  ] as const) {
+    live(
+      `that is reset with ${name} before its response ${unprocessed ? "proves" : "does not prove"} that nothing was done`,
+      Effect.gen(function* () {
+        const { backend, pool } = yield* poolFor((stream) => stream.close(code))
+        const failed = yield* Effect.flip(ask(pool))
+        assert.deepStrictEqual([failed._tag, failed.unprocessed], ["unavailable", unprocessed])
+        assert.strictEqual(backend.sockets.size, 1)
+      })
+    )
+
+    live(
+      `that is reset with ${name} within its response is broken`,
+      Effect.gen(function* () {
+        // Node's own server would end the stream first.
+        const backend = yield* listenOn(
+          createServer((socket) => {
+            let hasAnswered = false
+            socket.write(frame(TYPE.settings, FLAG.none, 0))
+            socket.on("data", (bytes: Buffer) => {
+              const { stream } = framesOf(bytes.subarray(bytes.indexOf("PRI *") < 0 ? 0 : 24)).find(isHead) ?? {}
+              if (stream === undefined || hasAnswered) return
+              hasAnswered = true
+              socket.write(headers(stream, [":status", "200"], FLAG.none))
+              socket.write(frame(TYPE.data, FLAG.none, stream, Buffer.from("half")))
+              socket.write(resetStream(stream, code))
+            })
+          })
+        )
+        const answer = yield* Effect.result(ask(yield* poolTo(yield* routeTo(backend.port, KIND))))
+        assert.isFalse(answer._tag === "Success" && answer.success.isWhole)
+      })
+    )
+  }
+
+  live(
+    "that is whole stays whole when it is reset behind its end",
+    Effect.gen(function* () {
+      const { pool } = yield* poolFor((stream) => {
+        stream.respond({ ":status": 200 })
+        stream.end("early", () => stream.close(constants.NGHTTP2_NO_ERROR))
+      })
+      const answer = yield* ask(pool, head({ method: "POST", hasBody: true }), Buffer.alloc(10_000_000))
+      assert.deepStrictEqual([answer.body?.toString(), answer.isWhole], ["early", true])
+    })
+  )
+
+  live(
+    "of a status that allows no body has none, whatever the frames say",
+    Effect.gen(function* () {
+      const { pool } = yield* poolFor((stream) => {
+        stream.respond({ ":status": 204 })
+        stream.end()
+      })
+      assert.isUndefined((yield* ask(pool)).body)
+    })
+  )
+
+  live(
+    "may have as many fields as fit",
+    Effect.gen(function* () {
+      const cookies = Array.from({ length: 1_500 }, (_, i) => `a${i}`)
+      const { pool } = yield* poolFor((stream) => {
+        stream.respond({ ":status": 200, "set-cookie": cookies })
+        stream.end()
+      })
+      assert.strictEqual((yield* ask(pool)).fields.filter((field) => field === "set-cookie").length, 1_500)
+    })
+  )
+
+  live(
+    "whose head is longer than 64 KiB is no response, and the connection is",
+    Effect.gen(function* () {
+      const { backend, pool } = yield* poolFor((stream, path) => {
+        stream.respond({ ":status": 200, x: path === "/long" ? "y".repeat(66_000) : "" })
+        stream.end("x")
+      })
+      // Our SETTINGS hold once the backend has acknowledged them.
+      yield* ask(pool)
+      const { _tag } = yield* Effect.flip(Effect.asVoid(ask(pool, head({ path: "/long" }))))
+      assert.strictEqual(_tag, "unavailable")
+      assert.strictEqual((yield* ask(pool)).body?.toString(), "x")
+      assert.isAtMost(backend.accepted(), 2)
+    })
+  )
+})
+
+describe("a connection", () => {
+  live(
+    "takes as many requests as its backend's SETTINGS say, and others are dialled for the rest",
+    Effect.gen(function* () {
+      let running = 0
+      let most = 0
+      const backend = yield* streaming(
+        (stream) => {
+          most = Math.max(most, ++running)
+          stream.on("close", () => running--)
+          stream.respond({ ":status": 200 })
+          setImmediate(() => stream.end("x"))
+        },
+        (server) => {
+          server.on("session", (session: ServerHttp2Session) => session.settings({ maxConcurrentStreams: 2 }))
+        }
+      )
+      const pool = yield* poolTo(yield* routeTo(backend.port, KIND))
+      yield* ask(pool)
+      const answers = yield* askAll(pool, 300)
+      assert.isTrue(answers.every(({ _tag }) => _tag === "Success"))
+      assert.isAtMost(most, 2 * backend.accepted())
+      assert.isAtMost(backend.accepted(), 32)
+    })
+  )
+
+  live(
+    "that goes away finishes what runs, proves what it has not begun, and has a successor",
+    Effect.gen(function* () {
+      const streams: Array<ServerHttp2Stream> = []
+      const backend = yield* streaming((stream, path) => {
+        if (path === "/next") {
+          stream.respond({ ":status": 200 })
+          return void stream.end("next")
+        }
+        streams.push(stream)
+      })
+      const pool = yield* poolTo(yield* routeTo(backend.port, KIND))
+      const asked = yield* Effect.forkChild(askAll(pool, 3))
+      yield* until(() => streams.length === 3)
+      const first = streams[0]!
+      first.session?.goaway(constants.NGHTTP2_NO_ERROR, first.id ?? 0)
+      yield* until(() => first.session?.closed === true || streams.length === 3)
+      for (let i = 0; i < 20; i++) yield* turn
+      assert.strictEqual((yield* ask(pool, head({ path: "/next" }))).body?.toString(), "next")
+      assert.strictEqual(backend.accepted(), 2)
+      first.respond({ ":status": 200 })
+      first.end("finished")
+      const [finished, ...others] = yield* Fiber.join(asked)
+      assert.strictEqual(finished?._tag === "Success" ? finished.success.body?.toString() : "", "finished")
+      for (const other of others) {
+        assert.deepStrictEqual(other._tag === "Failure" ? [other.failure._tag, other.failure.unprocessed] : [], [
+          "unavailable",
+          true
+        ])
+      }
+      yield* until(() => backend.sockets.size === 1)
+    })
+  )
+
+  live(
+    "that goes away with an error breaks off what runs",
+    Effect.gen(function* () {
+      const { backend, pool } = yield* poolFor((stream) => {
+        stream.session?.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM)
+      })
+      assert.strictEqual((yield* Effect.flip(ask(pool)))._tag, "unavailable")
+      yield* until(() => backend.sockets.size === 0)
+    })
+  )
+
+  live(
+    "that its backend finishes leaves whole what has come, however late it is read",
+    Effect.gen(function* () {
+      const { backend, pool } = yield* poolFor((stream, path) => {
+        stream.respond({ ":status": 200 })
+        if (path === "/half") stream.write("half")
+        else stream.end(Buffer.alloc(60_000, "x"))
+      })
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const [whole, half] = yield* Effect.all([
+            Effect.flatMap(
+              pool.send(head(), () => {}),
+              ({ response }) => response
+            ),
+            Effect.flatMap(
+              pool.send(head({ path: "/half" }), () => {}),
+              ({ response }) => response
+            )
+          ])
+          assert(whole.body !== undefined && half.body !== undefined)
+          for (const socket of backend.sockets) socket.end()
+          const cut = yield* takeAll(half.body.readable)
+          assert.isFalse(cut.isWhole)
+          const { bytes, isWhole } = yield* takeAll(whole.body.readable)
+          assert.deepStrictEqual([bytes.length, isWhole], [60_000, true])
+        })
+      )
+      yield* until(() => backend.sockets.size === 0)
+    })
+  )
+
+  live(
+    "that is lost takes nothing more, and the next request has another",
+    Effect.gen(function* () {
+      const { backend, pool } = yield* poolFor((stream) => {
+        stream.respond({ ":status": 200 })
+        stream.end("x")
+      })
+      for (let i = 1; i <= 3; i++) {
+        assert.strictEqual((yield* ask(pool)).body?.toString(), "x")
+        for (const socket of backend.sockets) socket.resetAndDestroy()
+        yield* until(() => backend.sockets.size === 0)
+        for (let j = 0; j < 20; j++) yield* turn
+        assert.strictEqual(backend.accepted(), i)
+      }
+    })
+  )
+
+  live(
+    "tells of no WebSockets where its backend takes none",
+    Effect.gen(function* () {
+      const plain = yield* startBackend(
+        { ...KIND },
+        (_request, response) => void response.end("x"),
+        () => {},
+        false
+      )
+      const pool = yield* poolTo(yield* routeTo(plain.port, KIND))
+      const failed = yield* Effect.flip(ask(pool, head({ isWebSocket: true, hasBody: true })))
+      assert.strictEqual(failed._tag, "unsupported")
+      assert.isFalse(pool.takesWebSockets)
+    })
+  )
+
+  live(
+    "slows a backend whose response is not read",
+    Effect.gen(function* () {
+      let sent = 0
+      const { pool } = yield* poolFor((stream) => {
+        stream.respond({ ":status": 200 })
+        const chunk = Buffer.alloc(16_384)
+        const more = (): void => {
+          while (sent < 50_000_000) {
+            sent += chunk.length
+            if (!stream.write(chunk)) return void stream.once("drain", more)
+          }
+          stream.end()
+        }
+        more()
+      })
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const response = yield* Effect.flatMap(
+            pool.send(head(), () => {}),
+            (request) => request.response
+          )
+          for (let i = 0; i < 200; i++) yield* turn
+          assert.isBelow(sent, 1_000_000)
+          assert(response.body !== undefined)
+          const { bytes, isWhole } = yield* takeAll(response.body.readable)
+          assert.isTrue(isWhole)
+          assert.strictEqual(bytes.length, sent)
+        })
+      )
+    })
+  )
+})
