@@ -37,6 +37,12 @@ export class Firewall {
     return this.#countries.has(country) ? { type: "country", value: country } : undefined
   }
 
+  /** Does, in slices, what the next change may have to do in one go; yields how many nodes each slice copied. */
+  *move(): Generator<number> {
+    yield* this.#ips.move()
+    yield* this.#cidrs.move()
+  }
+
   /** With `rules`, each canonical; the same object when all are there already. */
   add(rules: Iterable<FirewallRule>): Firewall {
     const { cidrs, countries, ips } = byType(rules)

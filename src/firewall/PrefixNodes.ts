@@ -21,14 +21,14 @@ export const NONE = 0
 export class PrefixNodes {
   readonly width: Width
   readonly #stride: number
-  #words: Int32Array
+  #words: Int32Array<ArrayBuffer>
   /** Words in use. */
   #used: number
 
   constructor(width: Width, room: number) {
     this.width = width
     this.#stride = width + 3
-    this.#words = new Int32Array(room * this.#stride)
+    this.#words = makeWords(room * this.#stride)
     // In the place of NONE there is nothing.
     this.#used = this.#stride
   }
@@ -99,12 +99,20 @@ export class PrefixNodes {
     return this.#copyOf(this.#words, at)
   }
 
-  /** With everything below it. */
-  copyAll(from: PrefixNodes, at: number): number {
-    if (at === NONE) return NONE
-    const made = this.#copyOf(from.#words, at)
-    this.setChild(made, 0, this.copyAll(from, from.child(at, 0)))
-    this.setChild(made, 1, this.copyAll(from, from.child(at, 1)))
+  /**
+   * With everything below it, to an array that is empty, and answers where it is; yields after every few nodes how many
+   * they were. What is copied is its own list of what is left: a copy has the children of `from` until they are copied.
+   */
+  *copyAll(from: PrefixNodes, root: number): Generator<number, number> {
+    if (root === NONE) return NONE
+    const made = this.#copyOf(from.#words, root)
+    for (let at = made, done = 1; at < this.#used; at += this.#stride, done++) {
+      for (let side = 0; side < 2; side++) {
+        const child = this.child(at, side)
+        if (child !== NONE) this.setChild(at, side, this.#copyOf(from.#words, child))
+      }
+      if (done % COPIED_AT_ONCE === 0) yield COPIED_AT_ONCE
+    }
     return made
   }
 
@@ -130,14 +138,31 @@ export class PrefixNodes {
   #allocate(): number {
     const at = this.#used
     this.#used += this.#stride
-    if (this.#used > this.#words.length) {
-      const more = new Int32Array(2 * this.#used)
-      more.set(this.#words)
-      this.#words = more
-    }
+    if (this.#used > this.#words.length) this.#grow()
     return at
   }
+
+  #grow(): void {
+    const { buffer } = this.#words
+    const bytes = 2 * this.#used * Int32Array.BYTES_PER_ELEMENT
+    if (bytes <= buffer.maxByteLength) return buffer.resize(bytes)
+    const more = makeWords(2 * this.#used)
+    more.set(this.#words)
+    this.#words = more
+  }
 }
+
+/** Has addresses to grow into: to copy the nodes of a hundred thousand rules takes milliseconds. */
+const makeWords = (count: number): Int32Array<ArrayBuffer> => {
+  const bytes = count * Int32Array.BYTES_PER_ELEMENT
+  return new Int32Array(new ArrayBuffer(bytes, { maxByteLength: GROWTH * bytes }))
+}
+
+/** How much larger an array becomes before it is copied to another. Costs addresses, and no memory. */
+const GROWTH = 16
+
+/** So many nodes take a fraction of a millisecond. */
+const COPIED_AT_ONCE = 2000
 
 /** The tag of a node: how many bits of its address count, and whether it is a network. */
 const LENGTH = 0xff

@@ -3,7 +3,8 @@
  * versions as they were, and copy no more than the paths that they change.
  *
  * The versions share one array of nodes, which each adds to and none writes to twice. What no version needs any more
- * stays in it until it is most of the array; the next version that is changed then moves to an array of its own first.
+ * stays in it until it is most of the array; the next version that is changed then moves to an array of its own first, or
+ * has been moved before, in slices.
  */
 import type { IpAddress } from "../net/IpAddress.ts"
 import type { Cidr } from "../snapshot/FirewallRule.ts"
@@ -70,18 +71,22 @@ export class PrefixTree {
     yield* entriesOf(this.#nodes, this.#root)
   }
 
+  /**
+   * Moves to an array of its own, without what it does not need, if it is time: yields after every few nodes how many
+   * they were, and others may look into it meanwhile. The next change does not have to, then.
+   */
+  *move(): Generator<number> {
+    if (this.nodeCount <= NODES_A_NETWORK_MAX * this.size + NODES_MIN) return
+    const own = new PrefixNodes(this.#nodes.width, NODES_A_NETWORK_MAX * this.size)
+    this.#root = yield* own.copyAll(this.#nodes, this.#root)
+    this.#nodes = own
+  }
+
   #draft(): Draft {
     // All that is empty shares one array, which is not added to.
     if (this.size === 0) return new Draft(0, new PrefixNodes(this.#nodes.width, NODES_MIN), NONE)
-    if (this.nodeCount > NODES_A_NETWORK_MAX * this.size + NODES_MIN) this.#move()
+    for (const _ of this.move());
     return new Draft(this.size, this.#nodes, this.#root)
-  }
-
-  /** To an array of its own, without what it does not need. */
-  #move(): void {
-    const own = new PrefixNodes(this.#nodes.width, NODES_A_NETWORK_MAX * this.size)
-    this.#root = own.copyAll(this.#nodes, this.#root)
-    this.#nodes = own
   }
 
   #finish({ changed, nodes, root, size }: Draft): PrefixTree {

@@ -47,6 +47,12 @@ export class PrefixTrie {
     return this.with(this.#ipv4.remove(ipv4), this.#ipv6.remove(ipv6))
   }
 
+  /** Does, in slices, what the next change may have to do in one go; yields how many nodes each slice copied. */
+  *move(): Generator<number> {
+    yield* this.#ipv4.move()
+    yield* this.#ipv6.move()
+  }
+
   /** IPv4 before IPv6, then by address, a wider network before those inside it: no order of adding shows. */
   *entries(): Generator<Cidr> {
     yield* this.#ipv4.entries()

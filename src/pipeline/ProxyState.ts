@@ -78,6 +78,9 @@ const WORK_A_SLICE = 500
 /** So many routes are let go in the time of one rule. */
 const ROUTES_A_RULE = 50
 
+/** So many nodes of the firewall are moved in the time of one rule. */
+const NODES_A_RULE = 10
+
 /** The next state while it is made. What the state before has is copied where it is written to, and not before. */
 class Draft {
   firewall: Firewall
@@ -123,6 +126,7 @@ class Draft {
   *#applyRules({ _tag, rules }: RulesEdit): Generator<number> {
     for (let i = 0; i < rules.length; i += WORK_A_SLICE) {
       const slice = rules.slice(i, i + WORK_A_SLICE)
+      for (const nodes of this.firewall.move()) yield nodes / NODES_A_RULE
       this.firewall = _tag === "PutRules" ? this.firewall.add(slice) : this.firewall.remove(slice)
       yield slice.length
     }

@@ -147,4 +147,29 @@ describe("PrefixTree", () => {
     assert.deepStrictEqual([...tree.add(networks).entries()], [...all.entries()])
     assert.isAtMost(all.nodeCount, NODES_A_NETWORK_MAX * all.size + NODES_MIN + LONGEST_PATH)
   })
+
+  it("answers while it moves in slices, and the next change does not move it again", () => {
+    const networks = Array.from({ length: 20_000 }, (_, i): Cidr => ({
+      ip: ipv4FromWord(Math.imul(i, 0x9e3779b1)),
+      length: 32
+    }))
+    const kept = networks.slice(0, 5000)
+    const tree = PrefixTree.empty(1).add(networks).remove(networks.slice(kept.length))
+    const entries = [...tree.entries()]
+    const before = tree.nodeCount
+    let slices = 0
+    for (const copied of tree.move()) {
+      slices++
+      assert.isBelow(copied, kept.length)
+      assert.strictEqual(tree.nodeCount, before)
+      for (const held of [kept[slices]!, kept.at(-1)!]) assert.isTrue(tree.has(held))
+      assert.isFalse(tree.has(networks.at(-1)!))
+    }
+    assert.isAbove(slices, 1)
+    assert.isBelow(tree.nodeCount, 2 * kept.length + 1)
+    assert.deepStrictEqual([...tree.entries()], entries)
+    const LONGEST_PATH = 33
+    assert.isAtMost(tree.add([networks.at(-1)!]).nodeCount, 2 * kept.length + 1 + LONGEST_PATH)
+    assert.deepStrictEqual([...tree.move()], [])
+  })
 })
