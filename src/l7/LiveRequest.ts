@@ -7,6 +7,7 @@
 import type { Fiber } from "effect"
 import type { BodyCopy } from "./BodyCopy.ts"
 import type { Exchange } from "./Exchange.ts"
+import type { RequestTrace } from "./RequestTrace.ts"
 
 export type RequestEnd =
   /** The client has cancelled it, or its connection is over. */
@@ -28,6 +29,8 @@ export class LiveRequest {
   upload: BodyCopy | undefined
   download: BodyCopy | undefined
   ending: RequestEnd | undefined
+  /** Where the connection is traced. */
+  trace: RequestTrace | undefined
   #fiber: Fiber.Fiber<unknown, unknown> | undefined
 
   constructor(exchange: Exchange, startedAt: number) {

@@ -8,6 +8,7 @@
 import { Cause, Effect, Exit, Option, Result } from "effect"
 import type { Scope } from "effect"
 import type { AccessLog } from "../observe/AccessLog.ts"
+import type { ConnectionTrace } from "../pipeline/ConnectionTrace.ts"
 import type { Hostname } from "../snapshot/Hostname.ts"
 import type { IpAddress } from "../net/IpAddress.ts"
 import type { BackendFailed, BackendPool, BackendRequest, BackendResponse } from "./backend/Backends.ts"
@@ -15,6 +16,7 @@ import { BodyCopy } from "./BodyCopy.ts"
 import type { Refused } from "./Exchange.ts"
 import { withForwarded } from "./ForwardedFields.ts"
 import type { LiveRequest, RequestEnd } from "./LiveRequest.ts"
+import { RequestTrace } from "./RequestTrace.ts"
 import type { IncomingBody, OutgoingBody, RequestHead } from "./Message.ts"
 import { firstMatch } from "./Policies.ts"
 import { proxyAnswer, type ProxyStatus } from "./ProxyAnswer.ts"
@@ -33,6 +35,7 @@ export interface RequestGrounds {
     readonly client: string
     readonly hostname: Hostname
   }
+  readonly trace: ConnectionTrace | undefined
   /** The network's clock, and that of the log. */
   readonly now: () => number
   readonly wallClock: () => number
@@ -62,6 +65,7 @@ const forward = Effect.fnUntraced(function* (
   grounds: RequestGrounds
 ): Effect.fn.Return<void, RequestFailure, Scope.Scope> {
   const { exchange } = request
+  trace(request, grounds)
   if (exchange.request._tag === "Refused") return yield* Effect.fail(exchange.request)
   const { head } = exchange.request
   const policy = firstMatch(grounds.host.policies, head)
@@ -69,7 +73,8 @@ const forward = Effect.fnUntraced(function* (
     grounds.host.counters.policyBlocked[policy.type]++
     return yield* Effect.fail<Refused>({ _tag: "Refused", status: 403, reason: policy.type })
   }
-  const fields = withForwarded(head.fields, grounds.client, head.authority)
+  const forwarded = withForwarded(head.fields, grounds.client, head.authority)
+  const fields = request.trace === undefined ? forwarded : request.trace.passOn(forwarded)
   const asked = ask(request, grounds, { ...head, fields })
   const response = yield* Effect.catch(asked, (failed) => {
     if (!isRepeatable(failed, request)) return Effect.fail(failed)
@@ -80,6 +85,12 @@ const forward = Effect.fnUntraced(function* (
   if (Result.isFailure(out)) return yield* Effect.fail(NOT_SENDABLE)
   if (response.body !== undefined && out.success !== undefined) yield* download(request, response.body, out.success)
 })
+
+const trace = (request: LiveRequest, { trace: connection }: RequestGrounds): void => {
+  if (connection?.ready !== true) return
+  const { request: read } = request.exchange
+  request.trace = new RequestTrace(connection, read._tag === "Request" ? read.head.fields : [])
+}
 
 /** Sends the request, its body as it comes, and waits for the head of the response. */
 const ask = (request: LiveRequest, { now, pool }: RequestGrounds, head: RequestHead) =>
@@ -161,6 +172,7 @@ const conclude = (request: LiveRequest, grounds: RequestGrounds, exit: Exit.Exit
     const durationMs = grounds.now() - request.startedAt
     if (request.status !== undefined) grounds.host.counters.answered(request.status, durationMs)
     writeLine(request, grounds, durationMs)
+    request.trace?.end(request, defect === undefined ? failure?._tag : "internal")
     if (defect !== undefined) {
       return Effect.annotateLogs(Effect.logError("a request met a defect of the proxy", defect), {
         id: grounds.told.id

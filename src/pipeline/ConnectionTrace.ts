@@ -19,12 +19,36 @@ export class ConnectionTrace {
 
   constructor(sink: SpanSink) {
     this.#sink = sink
-    this.span = open(sink, "connection", "server", Option.none())
+    this.span = this.open("connection", "server", undefined)
+  }
+
+  /** Whether there is room for the span of something that the connection carries. */
+  get ready(): boolean {
+    return this.#sink.ready
+  }
+
+  /** Nanoseconds since 1970. */
+  now(): bigint {
+    return this.#sink.now()
+  }
+
+  /** A span of something that the connection carries, begun now; whoever opens it ends it. */
+  open(name: string, kind: Tracer.SpanKind, parent: Tracer.AnySpan | undefined): Tracer.Span {
+    return this.#sink.tracer.span({
+      name,
+      kind,
+      parent: Option.fromUndefinedOr(parent),
+      annotations: Context.empty(),
+      links: [],
+      startTime: this.#sink.now(),
+      root: parent === undefined,
+      sampled: parent?.sampled ?? true
+    })
   }
 
   stage(name: TracedStage): void {
     this.#endStage()
-    this.#stage = open(this.#sink, name, name === "dial" ? "client" : "internal", Option.some(this.span))
+    this.#stage = this.open(name, name === "dial" ? "client" : "internal", this.span)
   }
 
   /** What the access log tells of the connection, by the names of OpenTelemetry where it has one. */
@@ -50,23 +74,11 @@ export class ConnectionTrace {
     for (const [name, value] of Object.entries(attributes)) {
       if (value !== undefined && value !== "") this.span.attribute(name, value)
     }
-    this.span.end(this.#sink.now(), Exit.void)
+    this.span.end(this.now(), Exit.void)
   }
 
   #endStage(): void {
-    this.#stage?.end(this.#sink.now(), Exit.void)
+    this.#stage?.end(this.now(), Exit.void)
     this.#stage = undefined
   }
 }
-
-const open = (sink: SpanSink, name: string, kind: Tracer.SpanKind, parent: Option.Option<Tracer.Span>): Tracer.Span =>
-  sink.tracer.span({
-    name,
-    kind,
-    parent,
-    annotations: Context.empty(),
-    links: [],
-    startTime: sink.now(),
-    root: Option.isNone(parent),
-    sampled: true
-  })

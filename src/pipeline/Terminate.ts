@@ -53,6 +53,7 @@ export const terminate = Effect.fnUntraced(function* (
     pool,
     client: client.ip,
     access: yield* AccessLog,
+    trace: live.trace,
     told: { id: live.id, listener: live.listener, client: formatSocketAddress(client), hostname },
     now: () => network.now(),
     wallClock: () => clock.currentTimeMillisUnsafe()

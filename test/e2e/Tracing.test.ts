@@ -1,8 +1,19 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { createServer } from "node:http"
+import type { Scope } from "effect"
+import { writeFileSync } from "node:fs"
+import { createServer, type Server } from "node:http"
+import {
+  connect as connectHttp2,
+  createServer as createHttp2Server,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream
+} from "node:http2"
+import { join } from "node:path"
 import { text } from "node:stream/consumers"
 import { refusingAddress, startBackend } from "./harness/Backend.ts"
+import { identityOf, trusted } from "./harness/Certificates.ts"
+import { temporaryFolder } from "./harness/Folder.ts"
 import { hello } from "./harness/Hello.ts"
 import { startProxy } from "./harness/Proxy.ts"
 import { connect } from "./harness/Wire.ts"
@@ -40,7 +51,12 @@ const startCollector = Effect.gen(function* () {
       response.end("{}")
     })
   })
-  const endpoint = yield* Effect.acquireRelease(
+  return { endpoint: yield* listening(server), spans }
+})
+
+/** Its URL. */
+const listening = (server: Server): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.acquireRelease(
     Effect.callback<string>((resume) => {
       server.listen(0, "127.0.0.1", () => {
         const address = server.address()
@@ -55,8 +71,6 @@ const startCollector = Effect.gen(function* () {
         server.closeAllConnections()
       })
   )
-  return { endpoint, spans }
-})
 
 const attributesOf = ({ attributes }: Span) =>
   Object.fromEntries(attributes.map(({ key, value }) => [key, value.stringValue ?? Number(value.intValue)]))
@@ -116,6 +130,128 @@ it.live("sends a span for each connection, with the stages it came to as childre
       assert.isTrue(BigInt(root.endTimeUnixNano) >= at)
     }
     assert.notStrictEqual(roots[0]!.traceId, roots[1]!.traceId)
+  })
+)
+
+it.live("continues the client's trace through two proxies in a row, and passes it on", () =>
+  Effect.gen(function* () {
+    const collector = yield* startCollector
+    const folder = yield* temporaryFolder
+    const identity = yield* Effect.promise(() => identityOf("a.test"))
+    const files = {
+      tls_cert: join(folder, "a.pem"),
+      tls_key: join(folder, "a.key"),
+      backend_ca: join(folder, "ca.pem")
+    }
+    writeFileSync(files.tls_cert, identity.certificate)
+    writeFileSync(files.tls_key, identity.key, { mode: 0o600 })
+    writeFileSync(files.backend_ca, trusted)
+    const told: Array<IncomingHttpHeaders> = []
+    const backend = yield* startHttp2Backend(told)
+    const start = (address: string, toProxy: boolean) =>
+      startProxy({
+        listeners: [
+          {
+            routes: [
+              {
+                hostname: "a.test",
+                backend: address,
+                mode: "l7",
+                tls_cert: files.tls_cert,
+                tls_key: files.tls_key,
+                ...(toProxy ? { backend_tls: true, backend_ca: files.backend_ca, backend_server_name: "a.test" } : {})
+              }
+            ]
+          }
+        ],
+        tracing: { otlp_endpoint: collector.endpoint }
+      })
+    const inner = yield* start(backend, false)
+    const outer = yield* start(inner.address, true)
+    const traceId = "0af7651916cd43dd8448eb211c80319c"
+    const parentSpanId = "b7ad6b7169203331"
+    const traced = { traceparent: `00-${traceId}-${parentSpanId}-01`, tracestate: "x=1" }
+    assert.strictEqual(yield* ask(outer.address, "/traced?q", traced), 200)
+    assert.strictEqual(yield* ask(outer.address, "/own", { traceparent: "00-none", tracestate: "x=1" }), 200)
+    assert.deepStrictEqual(yield* outer.stop(), { code: 0, signal: null })
+    assert.deepStrictEqual(yield* inner.stop(), { code: 0, signal: null })
+
+    const asked = (path: string) =>
+      collector.spans.filter((span) => span.name === "request" && attributesOf(span)["url.path"] === path)
+    const [first, second] = inOrder(asked("/traced"))
+    assert.deepStrictEqual([first?.traceId, first?.parentSpanId], [traceId, parentSpanId])
+    assert.deepStrictEqual([second?.traceId, second?.parentSpanId], [traceId, first?.spanId])
+    assert.deepStrictEqual(
+      told.map(({ traceparent, tracestate }) => [traceparent, tracestate]),
+      [
+        [`00-${traceId}-${second?.spanId}-01`, "x=1"],
+        [`00-${inOrder(asked("/own"))[1]?.traceId}-${inOrder(asked("/own"))[1]?.spanId}-01`, undefined]
+      ]
+    )
+    assert.include(attributesOf(first!), {
+      "http.request.method": "GET",
+      "http.response.status_code": 200,
+      "server.address": outer.address.replace("127.0.0.1", "a.test"),
+      "url.scheme": "https"
+    })
+    // What is not continued belongs to its connection.
+    const own = inOrder(asked("/own"))[0]!
+    const connections = collector.spans.filter(({ name }) => name === "connection")
+    assert.include(
+      connections.map(({ spanId }) => spanId),
+      own.parentSpanId
+    )
+  })
+)
+
+/** The outer proxy's request begins first. */
+const inOrder = (spans: ReadonlyArray<Span>): ReadonlyArray<Span> =>
+  spans.toSorted((one, other) => Number(BigInt(one.startTimeUnixNano) - BigInt(other.startTimeUnixNano)))
+
+/** Notes what each request says, and answers it. */
+const startHttp2Backend = (told: Array<IncomingHttpHeaders>) =>
+  Effect.callback<string, never, Scope.Scope>((resume) => {
+    const server = createHttp2Server()
+    server.on("stream", (stream: ServerHttp2Stream, headers) => {
+      told.push(headers)
+      stream.respond({ ":status": 200 }, { endStream: true })
+    })
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address()
+      if (typeof address !== "object" || address === null) return
+      resume(
+        Effect.acquireRelease(Effect.succeed(`127.0.0.1:${address.port}`), () => Effect.sync(() => server.close()))
+      )
+    })
+  })
+
+/** The status of a request of its own connection. */
+const ask = (address: string, path: string, fields: Readonly<Record<string, string>>) =>
+  Effect.callback<number>((resume) => {
+    const port = address.split(":")[1]!
+    const session = connectHttp2(`https://a.test:${port}`, {
+      ca: trusted,
+      lookup: (_name, _options, done) => done(null, [{ address: "127.0.0.1", family: 4 }])
+    })
+    session.on("error", () => resume(Effect.succeed(0)))
+    const request = session.request({ ":path": path, ...fields })
+    request.on("response", (headers) => resume(Effect.succeed(headers[":status"] ?? 0)))
+    request.resume().on("close", () => session.close())
+    return Effect.sync(() => session.destroy())
+  })
+
+it.live("serves and ends beside a collector that takes spans and never answers", () =>
+  Effect.gen(function* () {
+    let asked = 0
+    const endpoint = yield* listening(createServer(() => asked++))
+    const proxy = yield* startProxy({ listeners: [{}], tracing: { otlp_endpoint: endpoint } })
+    for (let visits = 0; visits < 3; visits++) {
+      const client = yield* connect(proxy.address)
+      yield* client.send(HELLO)
+      assert.strictEqual(yield* client.ended, "reset")
+    }
+    assert.deepStrictEqual(yield* proxy.stop(), { code: 0, signal: null })
+    assert.isAbove(asked, 0)
   })
 )
 

@@ -53,6 +53,7 @@ const start = Effect.fnUntraced(function* (
     pool,
     client: CLIENT,
     access: { enabled: true, connection: () => {}, request: (entry) => lines.push(entry) },
+    trace: undefined,
     told: { id: "1", listener: ":443", client: "192.0.2.7:1", hostname: SERVER },
     now: () => 5,
     wallClock: () => 0

@@ -47,6 +47,7 @@ export const openWorld = Effect.fnUntraced(function* (
     pool,
     client: parseIpAddress("192.0.2.7")!,
     access: { enabled: true, connection: () => {}, request: (entry: RequestEntry) => void lines.push(entry) },
+    trace: undefined,
     told: { id: "1", listener: ":443", client: "192.0.2.7:1", hostname: SERVER },
     now: () => clock.currentTimeMillisUnsafe(),
     wallClock: () => clock.currentTimeMillisUnsafe()
