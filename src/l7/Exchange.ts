@@ -13,6 +13,8 @@ export interface Exchange {
   readonly target: string
   /** `undefined`: there is none. Of a WebSocket, what the client sends. */
   readonly body: IncomingBody | undefined
+  /** What tells the client that its WebSocket is accepted. */
+  readonly acceptedStatus: 101 | 200
   /** Sends a 1xx head, where the client's version of HTTP has them. */
   interim(head: ResponseHead): void
   /**

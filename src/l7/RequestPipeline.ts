@@ -132,7 +132,7 @@ const respond = (request: LiveRequest, response: BackendResponse): OutgoingBody 
   const { body, upgraded } = response
   const follows = upgraded !== undefined ? "websocket" : body !== undefined ? "body" : "nothing"
   const out = exchange.respond(response, follows)
-  request.status = response.status
+  request.status = upgraded === undefined ? response.status : exchange.acceptedStatus
   if (upgraded !== undefined && exchange.body !== undefined) {
     request.upload = new BodyCopy(exchange.body, upgraded, (end) => {
       if (end === "broken") request.end("gone")

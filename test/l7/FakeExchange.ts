@@ -35,6 +35,7 @@ export class FakeExchange implements Exchange {
   readonly method: string
   readonly target: string
   readonly body: Exchange["body"]
+  readonly acceptedStatus = 101
   readonly interims: Array<ResponseHead> = []
   readonly sink = new Sink()
   head: ResponseHead | undefined

@@ -26,6 +26,8 @@ export interface Protocol {
   close(): void
   /** No request's head has become whole in time: answers so, and closes. */
   refuseLate(): void
+  /** The client has finished its side. Who has gone reads no answers either, so that this closes, but for a WebSocket. */
+  clientEnded(): void
 }
 
 export interface ClientStream {
@@ -73,10 +75,9 @@ export class ClientConnection implements Retirable {
     this.#fork = fork
     this.#quietSince = grounds.now()
     duplex.on("error", () => (this.#end ??= "reset"))
-    // Who has gone reads no answers either.
     duplex.on("end", () => {
       this.closing()
-      this.#protocol?.close()
+      this.#protocol?.clientEnded()
     })
     duplex.on("close", () => this.#closed())
   }

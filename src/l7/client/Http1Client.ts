@@ -31,6 +31,7 @@ export class Http1Client implements Protocol {
   readonly #http: Server
   readonly #waiting: Array<() => void> = []
   #current: { readonly exchange: Http1Exchange; readonly live: LiveRequest } | undefined
+  #last: LastExchange | undefined
   #served = 0
   /** Nothing is read as a request any more. */
   #isLast = false
@@ -56,7 +57,7 @@ export class Http1Client implements Protocol {
 
   finish(): void {
     // One that has been served knows that an idle connection may close; a new one is served once.
-    if (this.#current === undefined && this.#served > 0) this.close()
+    if (this.#current === undefined && this.#served > 0 && !this.#isLast) this.close()
   }
 
   close(): void {
@@ -70,7 +71,13 @@ export class Http1Client implements Protocol {
     this.#startLast({ _tag: "Refused", status: 408, reason: "the head was not whole in time" })
   }
 
+  clientEnded(): void {
+    if (this.#last?.isAccepted !== true) this.close()
+  }
+
   readonly #receive = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
+    // The client has been told already that nothing more is served.
+    if (this.#isLast || this.#connection.duplex.writableEnded) return
     this.#enqueue(() => this.#start(incoming, outgoing))
   }
 
@@ -80,6 +87,7 @@ export class Http1Client implements Protocol {
     const { duplex } = this.#connection
     duplex.pause()
     if (first.length > 0) duplex.unshift(first)
+    if (this.#current !== undefined) duplex.on("drain", () => this.#current?.exchange.drained())
     this.#enqueue(() => this.#startLast(readHttp1Request(incoming, this.#server), incoming))
   }
 
@@ -101,6 +109,7 @@ export class Http1Client implements Protocol {
 
   #startLast(request: Exchange["request"], incoming?: IncomingMessage): void {
     const exchange = new LastExchange(request, this.#connection, incoming)
+    this.#last = exchange
     this.#connection.run(exchange, () => this.#connection.linger())
   }
 

@@ -13,6 +13,7 @@ import type { ClientConnection } from "./ClientConnection.ts"
 export class Http1Exchange implements Exchange {
   readonly request: Exchange["request"]
   readonly body: IncomingBody | undefined
+  readonly acceptedStatus = 101
   readonly #incoming: IncomingMessage
   readonly #outgoing: ServerResponse
   readonly #connection: ClientConnection
@@ -78,6 +79,11 @@ export class Http1Exchange implements Exchange {
     if (this.#incoming.httpVersion !== "1.1") return this.#connection.reset()
     this.#connection.closing("reset")
     duplex.end(() => duplex.destroy())
+  }
+
+  /** The connection has room again, which Node does not tell a response behind which its parser has let go. */
+  drained(): void {
+    if (this.#outgoing.writableNeedDrain) this.#outgoing.emit("drain")
   }
 
   /** The response is with Node: calls back once that has sent it and the request has come whole, if ever. */

@@ -110,6 +110,10 @@ export class Http2Client implements Protocol {
     this.#finish()
   }
 
+  clientEnded(): void {
+    this.close()
+  }
+
   #finish(): void {
     if (this.#session.closed || this.#session.destroyed) return
     this.#session.close()
@@ -151,6 +155,7 @@ class Http2Exchange implements Exchange {
   readonly method: string
   readonly target: string
   readonly body: IncomingBody | undefined
+  readonly acceptedStatus = 200
   isAnswered = false
   /** We broke it off. */
   isAborted = false

@@ -4,6 +4,7 @@
  * Node's parser has let go of the connection, so that the head is written here. Whatever the answer is, nothing comes
  * behind it on this connection.
  */
+import { Result } from "effect"
 import { STATUS_CODES, validateHeaderName, validateHeaderValue, type IncomingMessage } from "node:http"
 import type { Exchange, Follows } from "../Exchange.ts"
 import { fieldOf } from "../Fields.ts"
@@ -16,6 +17,9 @@ export class LastExchange implements Exchange {
   readonly method: string
   readonly target: string
   readonly body: IncomingBody | undefined
+  readonly acceptedStatus = 101
+  /** It is a WebSocket that was accepted. */
+  isAccepted = false
   readonly #connection: ClientConnection
   /** Of a WebSocket's handshake. */
   readonly #key: string | undefined
@@ -32,13 +36,15 @@ export class LastExchange implements Exchange {
   }
 
   interim({ fields, status }: ResponseHead): void {
-    this.#write(status, fields)
+    // One that cannot be sent is nothing that the client needs.
+    Result.try(() => this.#write(status, fields))
   }
 
   respond({ fields, status }: ResponseHead, follows: Follows): OutgoingBody | undefined {
     const { duplex } = this.#connection
     if (follows === "websocket") {
-      this.#write(101, [...fields, "connection", "Upgrade", "upgrade", "websocket", ...this.#accept()])
+      this.isAccepted = true
+      this.#write(this.acceptedStatus, [...fields, "connection", "Upgrade", "upgrade", "websocket", ...this.#accept()])
     } else {
       this.#write(status, [...fields, "connection", "close"])
     }
@@ -47,6 +53,8 @@ export class LastExchange implements Exchange {
 
   abort(): void {
     const { duplex } = this.#connection
+    // An answer's end is that of the connection, so that nothing less tells that it is not whole.
+    if (!this.isAccepted) return this.#connection.reset()
     this.#connection.closing("reset")
     duplex.end(() => duplex.destroy())
   }

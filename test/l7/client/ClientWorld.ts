@@ -28,6 +28,7 @@ export interface ClientWorld {
   /** The client's end. */
   readonly client: Duplex
   readonly connection: ClientConnection
+  readonly socket: FakeSocket
   readonly host: VirtualHost
   readonly lines: ReadonlyArray<RequestEntry>
 }
@@ -52,11 +53,12 @@ export const openWorld = Effect.fnUntraced(function* (
     now: () => clock.currentTimeMillisUnsafe(),
     wallClock: () => clock.currentTimeMillisUnsafe()
   }
-  const connection = yield* serveClient({ duplex, socket: new FakeSocket(duplex) }, grounds, TIMEOUTS, (opened) =>
+  const socket = new FakeSocket(duplex)
+  const connection = yield* serveClient({ duplex, socket }, grounds, TIMEOUTS, (opened) =>
     version === "h2" ? new Http2Client(opened, pool, SERVER) : new Http1Client(opened, SERVER)
   )
   yield* Effect.addFinalizer(() => Effect.sync(() => client.destroy()))
-  return { client, connection, host, lines }
+  return { client, connection, socket, host, lines }
 })
 
 /** What carries the stream: it counts what goes through, and resets. */

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { PassThrough } from "node:stream"
+import { PassThrough, Readable } from "node:stream"
 import type { BackendFailed, BackendResponse } from "../../../src/l7/backend/Backends.ts"
 import { acceptOf } from "../../../src/l7/WebSocketKey.ts"
 import { bodyOf, FakePool, Sink, type Answer } from "../FakeExchange.ts"
@@ -134,6 +134,20 @@ describe("a client of HTTP/1.1", () => {
       assert.match(received.text, /^HTTP\/1\.1 408 /)
       client.end()
       assert.strictEqual(yield* connection.ended, "done")
+    })
+  )
+
+  it.effect("is not served any more once it was told that its head came too late", () =>
+    Effect.gen(function* () {
+      const { client, pool, received } = yield* open(answer())
+      client.write("GET / HTTP/1.1\r\n")
+      yield* settle
+      yield* TestClock.adjust(TIMEOUTS.headerTimeoutMs)
+      yield* until("it is told", () => received.text.includes("HTTP/1.1 408 "))
+      client.write(`Host: ${SERVER}\r\n\r\n${get("/")}`)
+      yield* settle
+      assert.strictEqual(pool.sent.length, 0)
+      assert.strictEqual(received.text.match(/HTTP\/1\.1 /g)?.length, 1)
     })
   )
 
@@ -299,6 +313,104 @@ describe("a WebSocket over HTTP/1.1", () => {
       yield* until("the connection ends", () => received.ended)
       client.end()
       assert.strictEqual(yield* connection.ended, "done")
+    })
+  )
+
+  it.effect("that its client finishes goes on the other way, until the backend has finished, too", () =>
+    Effect.gen(function* () {
+      const fromBackend = new PassThrough()
+      const toBackend = new Sink()
+      const { client, connection, pool, received } = yield* open(
+        answer({ body: { readable: fromBackend, trailers: () => [] }, upgraded: toBackend })
+      )
+      client.write(get("/chat", ...UPGRADE))
+      yield* until("it is accepted", () => received.text.includes("101 "))
+      client.end("bye")
+      yield* until("the end is passed on", () => toBackend.trailers !== undefined && toBackend.text === "bye")
+      yield* settle
+      assert.deepStrictEqual([pool.released, received.ended], [0, false])
+      fromBackend.end("bye, too")
+      yield* until("the connection ends", () => received.ended)
+      assert.isTrue(received.text.endsWith("bye, too"))
+      assert.strictEqual(yield* connection.ended, "done")
+    })
+  )
+
+  it.effect("that its client finishes is over where nothing comes the other way any more", () =>
+    Effect.gen(function* () {
+      const fromBackend = new PassThrough()
+      const { client, connection, pool, received } = yield* open(
+        answer({ body: { readable: fromBackend, trailers: () => [] }, upgraded: new Sink() })
+      )
+      client.write(get("/chat", ...UPGRADE))
+      yield* until("it is accepted", () => received.text.includes("101 "))
+      client.end()
+      yield* settle
+      yield* TestClock.adjust(TIMEOUTS.halfCloseTimeoutMs * 1.25)
+      yield* until("it is given up", () => pool.released === 1)
+      assert.strictEqual(yield* connection.ended, "half_close_timeout")
+    })
+  )
+
+  it.effect("goes on when its connection is to finish, whatever was served before it", () =>
+    Effect.gen(function* () {
+      const fromBackend = new PassThrough()
+      const toBackend = new Sink()
+      const { client, host, received } = yield* open(
+        answer(),
+        answer({ body: { readable: fromBackend, trailers: () => [] }, upgraded: toBackend })
+      )
+      client.write(get("/"))
+      yield* until("the first is answered", () => received.text.includes("200 OK"))
+      client.write(get("/chat", ...UPGRADE))
+      yield* until("it is accepted", () => received.text.includes("101 "))
+      host.retire()
+      yield* settle
+      client.write("ping")
+      fromBackend.write("pong")
+      yield* until("bytes come both ways", () => toBackend.text === "ping" && received.text.endsWith("pong"))
+    })
+  )
+
+  it.effect("counts as what its client was told", () =>
+    Effect.gen(function* () {
+      const { client, lines, received } = yield* open(answer({ body: bodyOf("hi"), upgraded: new Sink() }))
+      client.write(get("/chat", ...UPGRADE))
+      yield* until("the connection ends", () => received.ended)
+      assert.strictEqual(lines[0]?.status, 101)
+    })
+  )
+
+  it.effect("behind a large response waits for all of that", () =>
+    Effect.gen(function* () {
+      const large = "x".repeat(1024 * 1024)
+      const readable = Readable.from(
+        large.match(/.{65536}/g)!.map((part) => Buffer.from(part)),
+        { objectMode: false }
+      )
+      const { client, received } = yield* open(
+        answer({ fields: ["content-length", String(large.length)], body: { readable, trailers: () => [] } }),
+        answer({ status: 403, body: bodyOf("no") })
+      )
+      client.write(get("/large") + get("/chat", ...UPGRADE))
+      yield* until("both are answered", () => received.ended)
+      assert.include(received.text, large)
+      assert.match(received.text, /403 [^]*no$/)
+    })
+  )
+
+  it.effect("is refused in a way that shows where the answer broke off", () =>
+    Effect.gen(function* () {
+      const body = new PassThrough()
+      const { client, connection, received, socket } = yield* open(
+        answer({ status: 403, body: { readable: body, trailers: () => [] } })
+      )
+      client.write(get("/chat", ...UPGRADE))
+      body.write("part")
+      yield* until("the part comes", () => received.text.endsWith("part"))
+      body.destroy()
+      assert.strictEqual(yield* connection.ended, "reset")
+      assert.isTrue(socket.isReset)
     })
   )
 
