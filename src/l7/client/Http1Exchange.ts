@@ -64,6 +64,10 @@ export class Http1Exchange implements Exchange {
       outgoing.end()
       return undefined
     }
+    // Node holds the head back for the body; that may be long in coming, and most often has come by the next turn.
+    setImmediate(() => {
+      if (!outgoing.writableEnded && !outgoing.destroyed) outgoing.flushHeaders()
+    })
     return {
       writable: outgoing,
       end: (trailers) => {

@@ -101,6 +101,9 @@ const identities = Effect.runSync(
   )
 )
 
+/** The file with the authority that vouches for the backends. */
+export const backendCa: Effect.Effect<string> = Effect.map(identities, ({ ca }) => ca)
+
 /** A server of that kind. What speaks HTTP/2 is Node's server with the API of HTTP/1.1. */
 export const startBackend = Effect.fnUntraced(function* (
   { protocol, tls }: Kind,
