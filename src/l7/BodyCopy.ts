@@ -19,17 +19,24 @@ export class BodyCopy {
   bytes = 0
   /** Set once it is over. */
   end: CopyEnd | undefined
+  /** The receiver has got all, though the sender has not ended yet. What becomes of the receiver is no matter any more. */
+  isWhole = false
   readonly #from: IncomingBody
   readonly #to: OutgoingBody
   readonly #onEnd: (end: CopyEnd) => void
+  readonly #length: number | undefined
   /** The receiver has been slow before. */
   #waits = false
 
-  /** Starts. `onEnd` is called once, unless the copy is stopped before. */
-  constructor(from: IncomingBody, to: OutgoingBody, onEnd: (end: CopyEnd) => void) {
+  /**
+   * Starts. `onEnd` is called once, unless the copy is stopped before. With the last byte of a body of known `length`, which
+   * has no trailers, the other side's is ended: on HTTP/2 that is the same frame.
+   */
+  constructor(from: IncomingBody, to: OutgoingBody, onEnd: (end: CopyEnd) => void, length?: number) {
     this.#from = from
     this.#to = to
     this.#onEnd = onEnd
+    this.#length = length
     to.writable.on("close", this.#refused)
     from.readable.on("end", this.#ended).on("close", this.#broken).on("data", this.#pass)
     if (from.readable.destroyed) this.#broken()
@@ -47,8 +54,11 @@ export class BodyCopy {
   }
 
   readonly #pass = (chunk: Uint8Array): void => {
+    if (this.isWhole) return
     this.bytes += chunk.length
-    if (this.#to.writable.write(chunk) || this.end !== undefined) return
+    const isTaken = this.#to.writable.write(chunk)
+    if (this.bytes === this.#length) return this.#complete()
+    if (isTaken || this.end !== undefined) return
     this.#from.readable.pause()
     if (this.#waits) return
     this.#waits = true
@@ -60,15 +70,22 @@ export class BodyCopy {
   }
 
   readonly #ended = (): void => this.#finish("ended")
-  readonly #broken = (): void => this.#finish("broken")
-  readonly #refused = (): void => this.#finish("refused")
+  readonly #broken = (): void => this.#finish(this.isWhole ? "ended" : "broken")
+  readonly #refused = (): void => {
+    if (!this.isWhole) this.#finish("refused")
+  }
+
+  #complete(): void {
+    this.isWhole = true
+    this.#to.end([])
+  }
 
   /** Listeners stay: with the streams they go by themselves, and taking one off costs as much as putting it on. */
   #finish(end: CopyEnd): void {
     if (this.end !== undefined) return
     if (end !== "ended") this.stop()
     this.end = end
-    if (end === "ended") this.#to.end(this.#from.trailers())
+    if (end === "ended" && !this.isWhole) this.#to.end(this.#from.trailers())
     this.#onEnd(end)
   }
 }

@@ -33,5 +33,5 @@ export interface Refused {
   readonly reason: string
 }
 
-/** What comes behind a final head. */
-export type Follows = "nothing" | "body" | "websocket"
+/** What comes behind a final head; `sized`: a body of the length that the head says, and no trailers. */
+export type Follows = "nothing" | "body" | "sized" | "websocket"

@@ -44,9 +44,9 @@ export class LiveRequest {
     if (this.ending !== undefined) fiber.interruptUnsafe()
   }
 
-  /** Ends the request now, whatever is being done for it, which cancels the backend's part. */
+  /** Ends the request now, whatever is being done for it, which cancels the backend's part. One that is done goes on. */
   end(ending: RequestEnd): void {
-    if (this.ending !== undefined) return
+    if (this.ending !== undefined || this.download?.isWhole === true) return
     this.ending = ending
     this.#fiber?.interruptUnsafe()
   }

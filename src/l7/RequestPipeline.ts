@@ -12,8 +12,9 @@ import type { ConnectionTrace } from "../pipeline/ConnectionTrace.ts"
 import type { Hostname } from "../snapshot/Hostname.ts"
 import type { IpAddress } from "../net/IpAddress.ts"
 import type { BackendFailed, BackendPool, BackendRequest, BackendResponse } from "./backend/Backends.ts"
-import { BodyCopy } from "./BodyCopy.ts"
+import { BodyCopy, type CopyEnd } from "./BodyCopy.ts"
 import type { Refused } from "./Exchange.ts"
+import { fieldOf } from "./Fields.ts"
 import { withForwarded } from "./ForwardedFields.ts"
 import type { LiveRequest, RequestEnd } from "./LiveRequest.ts"
 import { RequestTrace } from "./RequestTrace.ts"
@@ -81,9 +82,12 @@ const forward = Effect.fnUntraced(function* (
     request.upload?.stop()
     return asked
   })
-  const out = Result.try(() => respond(request, response))
+  const length = lengthOf(request, response)
+  const out = Result.try(() => respond(request, response, length !== undefined))
   if (Result.isFailure(out)) return yield* Effect.fail(NOT_SENDABLE)
-  if (response.body !== undefined && out.success !== undefined) yield* download(request, response.body, out.success)
+  if (response.body !== undefined && out.success !== undefined) {
+    yield* download(request, response.body, out.success, length)
+  }
 })
 
 const trace = (request: LiveRequest, { trace: connection }: RequestGrounds): void => {
@@ -127,11 +131,11 @@ const isRepeatable = (failed: BackendFailed, { upload }: LiveRequest): boolean =
   (upload === undefined || (upload.bytes === 0 && upload.end !== "ended"))
 
 /** Sends the head of the response, and gives where its body goes. */
-const respond = (request: LiveRequest, response: BackendResponse): OutgoingBody | undefined => {
+const respond = (request: LiveRequest, response: BackendResponse, isSized: boolean): OutgoingBody | undefined => {
   const { exchange } = request
   const { body, upgraded } = response
-  const follows = upgraded !== undefined ? "websocket" : body !== undefined ? "body" : "nothing"
-  const out = exchange.respond(response, follows)
+  const bodied = isSized ? "sized" : body === undefined ? "nothing" : "body"
+  const out = exchange.respond(response, upgraded === undefined ? bodied : "websocket")
   request.status = upgraded === undefined ? response.status : exchange.acceptedStatus
   if (upgraded !== undefined && exchange.body !== undefined) {
     request.upload = new BodyCopy(exchange.body, upgraded, (end) => {
@@ -147,13 +151,31 @@ const NOT_SENDABLE: BackendFailed = {
   reason: "the head of the backend's response cannot be passed on"
 }
 
-const download = (request: LiveRequest, from: IncomingBody, to: OutgoingBody): Effect.Effect<void, RequestFailure> =>
+/**
+ * The length of a body that no trailers follow: the head says it, and the client has not asked for trailers, which who
+ * sends a length has none of but by way of exception (RFC 9110 6.5.1).
+ */
+const lengthOf = ({ exchange: { request } }: LiveRequest, { body, fields }: BackendResponse): number | undefined => {
+  const takesTrailers = request._tag === "Request" && fieldOf(request.head.fields, "te") !== undefined
+  const length = body === undefined || takesTrailers ? undefined : fieldOf(fields, "content-length")
+  return length !== undefined && LENGTH.test(length) ? Number(length) : undefined
+}
+
+const LENGTH = /^[0-9]+$/
+
+const download = (
+  request: LiveRequest,
+  from: IncomingBody,
+  to: OutgoingBody,
+  length: number | undefined
+): Effect.Effect<void, RequestFailure> =>
   Effect.callback<void, RequestFailure>((resume) => {
-    const copy = new BodyCopy(from, to, (end) => {
+    const onEnd = (end: CopyEnd) => {
       if (end === "ended") resume(Effect.void)
       else if (end === "broken") resume(Effect.fail(BROKEN_OFF))
       else request.end("gone")
-    })
+    }
+    const copy = new BodyCopy(from, to, onEnd, length)
     request.download = copy
     return Effect.sync(() => copy.stop())
   })

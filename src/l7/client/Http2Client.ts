@@ -184,11 +184,13 @@ class Http2Exchange implements Exchange {
     // Its end is on its way to the request, and nothing can be sent.
     if (stream.destroyed || stream.closed)
       return follows === "nothing" ? undefined : { writable: stream, end: () => {} }
-    const isBodiless = follows === "nothing"
-    stream.respond([":status", String(status), ...fields], { endStream: isBodiless, waitForTrailers: !isBodiless })
+    const endStream = follows === "nothing"
+    const waitForTrailers = follows === "body"
+    stream.respond([":status", String(status), ...fields], { endStream, waitForTrailers })
     this.isAnswered = true
     this.#guard.answered()
-    return isBodiless ? undefined : outgoingBody(stream)
+    if (endStream) return undefined
+    return waitForTrailers ? outgoingBody(stream) : { writable: stream, end: () => void stream.end() }
   }
 
   abort(): void {

@@ -108,6 +108,39 @@ describe("a client of HTTP/2", () => {
     })
   )
 
+  it.effect(
+    "gets the end of a body of known length with its last byte, and its backend is not cancelled for that",
+    () =>
+      Effect.gen(function* () {
+        const body = new PassThrough()
+        const { lines, pool, session } = yield* open(
+          answer({ fields: ["content-length", "3"], body: { readable: body, trailers: () => [] } })
+        )
+        const asked = new Asked(session, "/")
+        body.write("on")
+        yield* until("a part came", () => asked.text === "on")
+        assert.isFalse(asked.isOver)
+        body.write("e")
+        yield* until("it is over", () => asked.isOver)
+        assert.deepStrictEqual([asked.text, asked.code], ["one", NGHTTP2_NO_ERROR])
+        yield* settle
+        assert.strictEqual(pool.released, 0)
+        body.end()
+        yield* until("the backend's part is over", () => pool.released === 1)
+        assert.deepStrictEqual([lines[0]?.status, lines[0]?.bytes], [200, 3])
+      })
+  )
+
+  it.effect("gets trailers behind a body of known length where it asks for them", () =>
+    Effect.gen(function* () {
+      const sized = answer({ fields: ["content-length", "3"], body: bodyOf("one", ["x-sum", "7"]) })
+      const { session } = yield* open(sized, sized)
+      const asked = new Asked(session, "/", { te: "trailers" })
+      yield* until("it is over", () => asked.isOver)
+      assert.deepStrictEqual([asked.text, asked.trailers], ["one", ["x-sum", "7"]])
+    })
+  )
+
   it.effect("that cancels takes its request with it at once, and the others go on", () =>
     Effect.gen(function* () {
       const { lines, pool, session } = yield* open(NEVER, NEVER)
