@@ -21,7 +21,12 @@ export const outgoingBody = (stream: Http2Stream): OutgoingBody => {
 
 /** Fields by name, as Node takes trailers and interim heads. */
 export const grouped = (fields: Fields): Record<string, Array<string>> => {
-  const groups: Record<string, Array<string>> = {}
-  for (let i = 0; i + 1 < fields.length; i += 2) (groups[fields[i]!] ??= []).push(fields[i + 1]!)
-  return groups
+  // No plain object, since what that inherits are names of fields as good as any.
+  const groups = new Map<string, Array<string>>()
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    const known = groups.get(fields[i]!)
+    if (known === undefined) groups.set(fields[i]!, [fields[i + 1]!])
+    else known.push(fields[i + 1]!)
+  }
+  return Object.fromEntries(groups)
 }

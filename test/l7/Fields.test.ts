@@ -79,6 +79,10 @@ describe("endToEnd", () => {
     assert.deepStrictEqual(endToEnd([":path", "/", "Host", "a", "host", "b", "x", "1"]), ["x", "1"])
   })
 
+  it("takes out what was left of an offer to upgrade to HTTP/2", () => {
+    assert.deepStrictEqual(endToEnd(["HTTP2-Settings", "AAMAAABkAAQAAP__", "x", "1"]), ["x", "1"])
+  })
+
   it("does not let Connection remove the length of the body", () => {
     assert.deepStrictEqual(endToEnd(["Connection", "content-length", "Content-Length", "5"]), ["content-length", "5"])
   })

@@ -150,6 +150,12 @@ class Exchange {
   #respond(incoming: IncomingMessage): void {
     this.#incoming = incoming
     incoming.on("error", () => {})
+    // Another coding would be passed on as if it were the body.
+    const coding = incoming.headers["transfer-encoding"]
+    if (coding !== undefined && coding.toLowerCase() !== "chunked") {
+      this.#reason = "a transfer coding that was not asked for"
+      return void incoming.socket.destroy()
+    }
     const status = incoming.statusCode ?? 0
     const hasBody = mayHaveBody(this.#request.head, status) && incoming.headers["content-length"] !== "0"
     // It has come whole, which Node says only once this returns.
@@ -221,9 +227,14 @@ const requestFields = (head: RequestHead, key: string | undefined): Array<string
   }
   // A field that is for the next hop alone is named (RFC 9110 10.1.4).
   fields.push("connection", fieldOf(head.fields, "te") === undefined ? "keep-alive" : "keep-alive, te")
-  if (head.hasBody && head.contentLength === undefined) fields.push("transfer-encoding", "chunked")
+  if (head.contentLength !== undefined) return fields
+  if (head.hasBody) fields.push("transfer-encoding", "chunked")
+  else if (!BODILESS_METHODS.has(head.method)) fields.push("content-length", "0")
   return fields
 }
+
+/** Those that anticipate no body; of others its absence is said (RFC 9110 8.6). Node would say it by an empty chunk. */
+const BODILESS_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "DELETE", "OPTIONS", "TRACE"])
 
 /** A body of known length has no trailers (RFC 9112 7.1.2). */
 const outgoingBody = (outgoing: ClientRequest, isChunked: boolean): OutgoingBody => ({

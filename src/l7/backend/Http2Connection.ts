@@ -77,18 +77,21 @@ const SILENT_LOOKS_MAX = 6
 const REQUESTS_MAX = 2 ** 30 - 1
 
 const connectSession = ({ duplex, scheme }: OpenBackend): ClientHttp2Session => {
-  // No host is looked up: the authority of each request is its own.
-  const session = connect(`${scheme}://backend`, {
+  const options = {
     createConnection: () => duplex,
     maxSessionMemory: SESSION_MEMORY_MIB,
     maxHeaderListPairs: FIELDS_MAX,
     maxSendHeaderBlockLength: HEAD_BYTES_MAX,
+    // What a client repeats is the backend's to judge.
+    strictSingleValueFields: false,
     settings: {
       enablePush: false,
       initialWindowSize: STREAM_WINDOW_BYTES,
       maxHeaderListSize: FIELD_LIST_BYTES_MAX
     }
-  })
+  }
+  // No host is looked up: the authority of each request is its own.
+  const session = connect(`${scheme}://backend`, options)
   session.once("connect", () => {
     session.setLocalWindowSize(SESSION_WINDOW_BYTES)
     // A plain socket came paused, and the session reads it itself.

@@ -170,7 +170,10 @@ export class Pool {
     this.#dialling--
     this.#connections.add(member)
     this.#noteWebSockets(member.connection)
+    const isUseful = member.connection.free > 0
     this.#serve(member)
+    // It may take fewer at a time than connections of its kind usually do.
+    if (isUseful) this.#dialForWaiting()
   }
 
   #leave(member: Member): void {

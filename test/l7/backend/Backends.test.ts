@@ -58,6 +58,23 @@ for (const kind of KINDS) {
     )
 
     live(
+      "passes fields and trailers of any name, and as often as they came",
+      Effect.gen(function* () {
+        const backend = yield* startBackend(kind, (request, response) => {
+          void bodyOf(request).then(() => response.end(JSON.stringify([request.rawHeaders, request.rawTrailers])))
+        })
+        const pool = yield* poolTo(yield* routeTo(backend.port, kind))
+        const fields = ["user-agent", "a", "user-agent", "b", "constructor", "c"]
+        const trailers = ["constructor", "1", "__proto__", "2", "age", "3", "age", "4"]
+        const answer = yield* ask(pool, head({ method: "POST", hasBody: true, fields }), Buffer.from("x"), trailers)
+        const [seenFields, seenTrailers] = JSON.parse(String(answer.body)) as [Array<string>, Array<string>]
+        const first = seenFields.indexOf("user-agent")
+        assert.deepStrictEqual(seenFields.slice(first, first + fields.length), fields)
+        assert.deepStrictEqual(seenTrailers, trailers)
+      })
+    )
+
+    live(
       "sends a body of known length as such",
       Effect.gen(function* () {
         const backend = yield* startBackend(kind, (request, response) => {

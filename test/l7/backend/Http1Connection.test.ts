@@ -34,6 +34,7 @@ describe("a head that no two readers would understand alike", () => {
     ["has a space before a colon", `${OK}content-length : 0\r\n\r\n`],
     ["has a NUL in a value", `${OK}x: a\0b\r\ncontent-length: 0\r\n\r\n`],
     ["has a lone CR in a value", `${OK}x: a\rb\r\ncontent-length: 0\r\n\r\n`],
+    ["has a coding that was not asked for", `${OK}transfer-encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n`],
     ["is longer than 64 KiB", `${OK}x: ${"y".repeat(65_536)}\r\ncontent-length: 0\r\n\r\n`],
     ["is a 101 that nobody asked for", "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"]
   ]
@@ -92,6 +93,31 @@ describe("a body", () => {
       assert.isFalse(exit._tag === "Success" && exit.success.isWhole)
     })
   )
+})
+
+describe("a request without a body", () => {
+  for (const [method, length] of [
+    ["GET", undefined],
+    ["DELETE", undefined],
+    ["POST", "0"],
+    ["PUT", "0"],
+    ["PROPFIND", "0"]
+  ] as const) {
+    live(
+      `has ${length === undefined ? "no length" : `a length of ${length}`} and no chunks where it is ${method}`,
+      Effect.gen(function* () {
+        let seen = ""
+        const backend = yield* scripted((request) => {
+          seen = request
+          return `${OK}content-length: 0\r\n\r\n`
+        })
+        yield* ask(yield* poolTo(yield* routeTo(backend.port, KIND)), head({ method }))
+        assert.strictEqual(/content-length: (.*)\r\n/i.exec(seen)?.[1], length)
+        assert.isTrue(seen.endsWith("\r\n\r\n"))
+        assert.notMatch(seen, /chunked/)
+      })
+    )
+  }
 })
 
 describe("a connection", () => {

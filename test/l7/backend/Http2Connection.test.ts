@@ -1,7 +1,7 @@
 /** What a backend of HTTP/2 does with its streams and its connection, and what becomes of the requests. */
 import { assert, describe } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
-import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2"
+import { constants, type Http2Server, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2"
 import { createServer, type Server } from "node:net"
 import type { BackendPool } from "../../../src/l7/backend/Backends.ts"
 import { FLAG, frame, framesOf, headers, resetStream, TYPE, type Frame } from "../Http2Frames.ts"
@@ -138,6 +138,21 @@ describe("a stream", () => {
 })
 
 describe("a connection", () => {
+  live(
+    "that takes one request at a time has others beside it for those that came together",
+    Effect.gen(function* () {
+      let running = 0
+      const backend = yield* streaming(
+        () => running++,
+        (server) => (server as Http2Server).updateSettings({ maxConcurrentStreams: 1 })
+      )
+      const pool = yield* poolTo(yield* routeTo(backend.port, KIND))
+      for (let i = 0; i < 4; i++) yield* Effect.forkChild(ask(pool))
+      yield* until(() => running === 4)
+      assert.strictEqual(backend.accepted(), 4)
+    })
+  )
+
   live(
     "takes as many requests as its backend's SETTINGS say, and others are dialled for the rest",
     Effect.gen(function* () {
