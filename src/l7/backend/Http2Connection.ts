@@ -246,11 +246,14 @@ const responseOf = (
   }
 }
 
-/** Nothing where both ways have ended. */
+/**
+ * Nothing where both ways have ended. RST_STREAM goes at once, the stream a turn later: while Node reads from the session
+ * it only notes the reset, and aborts the process when it comes to the end of a stream's body that is destroyed by then.
+ */
 const cancel = (stream: ClientHttp2Stream): void => {
   if (stream.destroyed || (stream.readableEnded && stream.writableFinished)) return
   stream.close(constants.NGHTTP2_CANCEL)
-  stream.destroy()
+  setImmediate(() => stream.destroy())
 }
 
 const NO_WEBSOCKETS: BackendFailed = {

@@ -44,6 +44,17 @@ const askAll = (pool: BackendPool, count: number) =>
 
 const isHead = ({ type }: Frame): boolean => type === TYPE.headers
 
+live(
+  "takes a request back in the moment in which its connection is ready",
+  Effect.gen(function* () {
+    const { pool } = yield* poolFor((stream) => stream.respond({ ":status": 204 }, { endStream: true }))
+    const upload = head({ method: "POST", hasBody: true })
+    // What waits for a connection goes on while that reads the backend's SETTINGS.
+    yield* Effect.scoped(pool.send(upload, () => {}))
+    assert.strictEqual((yield* ask(pool)).status, 204)
+  })
+)
+
 describe("a stream", () => {
   for (const [name, code, unprocessed] of [
     ["REFUSED_STREAM", constants.NGHTTP2_REFUSED_STREAM, true],
