@@ -14,11 +14,14 @@ import { formatAddress, splitAddress, Wire } from "../harness/Wire.ts"
 
 export class TlsClient extends Wire {
   readonly tls: TLSSocket
+  /** For sessions to be resumed, as they come. */
+  readonly tickets: ReadonlyArray<Buffer>
   readonly #tcp: Socket
 
-  constructor(tls: TLSSocket, tcp: Socket) {
+  constructor(tls: TLSSocket, tcp: Socket, tickets: ReadonlyArray<Buffer>) {
     super(tls, formatAddress(tcp.localAddress!, tcp.localPort!))
     this.tls = tls
+    this.tickets = tickets
     this.#tcp = tcp
   }
 
@@ -61,12 +64,15 @@ export const connectTls = (
       const { host, port } = splitAddress(address)
       const tcp = connectSocket({ host, port }, () => {
         const tls = startTls({ socket: tcp, servername: SERVER, ca: trusted, ALPNProtocols: ["h2"], ...options })
+        // With TLS 1.2 it comes within the handshake.
+        const tickets: Array<Buffer> = []
+        tls.on("session", (ticket: Buffer) => tickets.push(ticket))
         const failed = (error: NodeJS.ErrnoException) =>
           resume(Effect.fail(new HandshakeFailed({ code: error.code ?? error.message })))
         tls.once("error", failed)
         tls.once("secureConnect", () => {
           tls.off("error", failed)
-          resume(Effect.succeed(new TlsClient(tls, tcp)))
+          resume(Effect.succeed(new TlsClient(tls, tcp, tickets)))
         })
       })
       tcp.once("error", (error: NodeJS.ErrnoException) =>
