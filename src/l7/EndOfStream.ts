@@ -1,5 +1,5 @@
 /**
- * When a stream of HTTP/2 has ended, and when it was only closed.
+ * When a stream of HTTP/2 has ended, when it was only closed, and how it is reset.
  *
  * Node ends a readable also where its stream was reset or its session has gone, and gives no way to tell what is whole
  * from what was cut off; RST_STREAM with NO_ERROR, which Node itself sends for what is destroyed, looks the same to the
@@ -27,4 +27,12 @@ export const endWhenWhole = (stream: Http2Stream): (() => boolean) => {
     return push(chunk, encoding)
   }
   return () => isWhole
+}
+
+/**
+ * Resets a stream in the next turn. Node aborts the process where that is done within what it calls for a frame: it asks
+ * for the trailers of a stream that it has closed by then.
+ */
+export const resetStream = (stream: Http2Stream, code: number): void => {
+  setImmediate(() => stream.close(code))
 }

@@ -1,6 +1,7 @@
 /** A body that is sent on a stream of HTTP/2, whichever side we are. */
 import { Result } from "effect"
 import { constants, type Http2Stream } from "node:http2"
+import { resetStream } from "./EndOfStream.ts"
 import type { Fields, OutgoingBody } from "./Message.ts"
 
 /** The stream's head was sent with `waitForTrailers`, so that its last frame waits for them. */
@@ -8,7 +9,7 @@ export const outgoingBody = (stream: Http2Stream): OutgoingBody => {
   let trailers: Fields = []
   stream.on("wantTrailers", () => {
     const sent = Result.try(() => stream.sendTrailers(grouped(trailers)))
-    if (Result.isFailure(sent)) stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+    if (Result.isFailure(sent)) resetStream(stream, constants.NGHTTP2_INTERNAL_ERROR)
   })
   return {
     writable: stream,

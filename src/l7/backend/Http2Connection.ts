@@ -6,7 +6,7 @@
  */
 import { Effect, Result } from "effect"
 import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2"
-import { endWhenWhole } from "../EndOfStream.ts"
+import { endWhenWhole, resetStream } from "../EndOfStream.ts"
 import { endToEnd, endToEndTrailers, FIELD_LIST_BYTES_MAX } from "../Fields.ts"
 import { outgoingBody } from "../Http2Body.ts"
 import type { Fields, RequestHead } from "../Message.ts"
@@ -246,14 +246,10 @@ const responseOf = (
   }
 }
 
-/**
- * Nothing where both ways have ended. RST_STREAM goes at once, the stream a turn later: while Node reads from the session
- * it only notes the reset, and aborts the process when it comes to the end of a stream's body that is destroyed by then.
- */
+/** Nothing where both ways have ended. */
 const cancel = (stream: ClientHttp2Stream): void => {
   if (stream.destroyed || (stream.readableEnded && stream.writableFinished)) return
-  stream.close(constants.NGHTTP2_CANCEL)
-  setImmediate(() => stream.destroy())
+  resetStream(stream, constants.NGHTTP2_CANCEL)
 }
 
 const NO_WEBSOCKETS: BackendFailed = {

@@ -16,7 +16,7 @@ import {
 import type { Hostname } from "../../snapshot/Hostname.ts"
 import type { BackendPool } from "../backend/Backends.ts"
 import type { Exchange, Follows } from "../Exchange.ts"
-import { endWhenWhole } from "../EndOfStream.ts"
+import { endWhenWhole, resetStream } from "../EndOfStream.ts"
 import { endToEndTrailers, FIELD_LIST_BYTES_MAX } from "../Fields.ts"
 import { FloodGuard, type Flood } from "../FloodGuard.ts"
 import { grouped, outgoingBody } from "../Http2Body.ts"
@@ -195,7 +195,7 @@ class Http2Exchange implements Exchange {
 
   abort(): void {
     this.isAborted = true
-    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+    resetStream(this.#stream, constants.NGHTTP2_INTERNAL_ERROR)
   }
 
   /** The response is over: a client that has not sent all of its request need not go on (RFC 9113 8.1). */
@@ -203,7 +203,7 @@ class Http2Exchange implements Exchange {
     const stream = this.#stream
     if (this.body !== undefined && !stream.readableEnded && !stream.destroyed) {
       stream.resume()
-      stream.close(constants.NGHTTP2_NO_ERROR)
+      resetStream(stream, constants.NGHTTP2_NO_ERROR)
     }
   }
 }

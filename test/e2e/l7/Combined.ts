@@ -47,14 +47,15 @@ export interface Site {
 export const startSite = Effect.fnUntraced(function* (
   handler: Handler,
   adjust: (server: Server) => void = () => {},
-  route: Readonly<Record<string, unknown>> = {}
+  route: Readonly<Record<string, unknown>> = {},
+  takesWebSockets: boolean = true
 ): Effect.fn.Return<Site, never, Scope.Scope> {
   const folder = yield* temporaryFolder
   const backends = new Map<Kind, RunningBackend>()
   const routes = yield* Effect.forEach(
     KINDS,
     Effect.fnUntraced(function* (kind) {
-      const backend = yield* startBackend(kind, handler, adjust)
+      const backend = yield* startBackend(kind, handler, adjust, takesWebSockets)
       backends.set(kind, backend)
       const over = kind.tls
         ? { backend_tls: true, backend_ca: yield* backendCa, backend_server_name: "backend.test" }

@@ -55,6 +55,27 @@ live(
   })
 )
 
+live(
+  "ends a request within whose body it is answered, a hundred times",
+  Effect.gen(function* () {
+    const { backend, pool } = yield* poolFor((stream) => {
+      stream.once("data", () => stream.respond({ ":status": 200, "grpc-status": "8" }, { endStream: true }))
+    })
+    for (let i = 0; i < 100; i++) {
+      // What the scope takes back is a stream that Node is reading for.
+      const response = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const sent = yield* pool.send(head({ method: "POST", hasBody: true }), () => {})
+          sent.body?.writable.on("error", () => {}).write("enough")
+          return yield* sent.response
+        })
+      )
+      assert.strictEqual(response.status, 200)
+    }
+    assert.strictEqual(backend.accepted(), 1)
+  })
+)
+
 describe("a stream", () => {
   for (const [name, code, unprocessed] of [
     ["REFUSED_STREAM", constants.NGHTTP2_REFUSED_STREAM, true],
