@@ -3,7 +3,8 @@
  *
  * The library keeps the limits that it announces, and cuts off who floods it with CONTINUATION or empty frames. What it
  * lets pass is counted here (`FloodGuard`), and who overdraws that is told ENHANCE_YOUR_CALM. A connection finishes in
- * two steps (RFC 9113 6.8): first it says that it will, then, when all that was under way has come, what it has taken.
+ * one step: GOAWAY names the last request that was taken, so that its client asks elsewhere for those behind it. Two steps
+ * (RFC 9113 6.8) would leave them waiting, since the library takes nothing new once it has announced the first.
  */
 import { Result } from "effect"
 import {
@@ -45,11 +46,6 @@ const FIELD_PAIRS_MAX = Math.ceil(READ_FIELD_BYTES_MAX / 32)
 
 /** Response heads are the backend's, within its own limit; beyond this the library would break the stream off. */
 const SENT_FIELD_BYTES_MAX = 2 * FIELD_LIST_BYTES_MAX
-
-/** For requests that a client sent before it knew that the connection finishes, should it answer no PING. */
-const FINISH_GRACE_MS = 1000
-
-const LAST_STREAM_ID = 2 ** 31 - 1
 
 const SETTINGS = {
   enablePush: false,
@@ -95,11 +91,9 @@ export class Http2Client implements Protocol {
   }
 
   finish(): void {
-    const session = this.#session
-    if (session.closed || session.destroyed) return
-    session.goaway(constants.NGHTTP2_NO_ERROR, LAST_STREAM_ID)
-    session.ping(() => this.#finish())
-    this.#connection.after(FINISH_GRACE_MS, () => this.#finish())
+    if (this.#session.closed || this.#session.destroyed) return
+    this.#session.close()
+    if (this.#connection.running === 0) this.#connection.closing("done")
   }
 
   close(): void {
@@ -107,17 +101,11 @@ export class Http2Client implements Protocol {
   }
 
   refuseLate(): void {
-    this.#finish()
+    this.finish()
   }
 
   clientEnded(): void {
     this.close()
-  }
-
-  #finish(): void {
-    if (this.#session.closed || this.#session.destroyed) return
-    this.#session.close()
-    if (this.#connection.running === 0) this.#connection.closing("done")
   }
 
   #serve(stream: ServerHttp2Stream, flags: number, raw: Fields): void {
