@@ -147,6 +147,8 @@ class Http2Exchange implements Exchange {
   isAnswered = false
   /** We broke it off. */
   isAborted = false
+  /** The last frame of the response waits for them, be there any or none. */
+  #hasTrailers = false
   readonly #stream: ServerHttp2Stream
   readonly #guard: FloodGuard
 
@@ -176,6 +178,7 @@ class Http2Exchange implements Exchange {
     const waitForTrailers = follows === "body"
     stream.respond([":status", String(status), ...fields], { endStream, waitForTrailers })
     this.isAnswered = true
+    this.#hasTrailers = waitForTrailers
     this.#guard.answered()
     if (endStream) return undefined
     return waitForTrailers ? outgoingBody(stream) : { writable: stream, end: () => void stream.end() }
@@ -189,10 +192,12 @@ class Http2Exchange implements Exchange {
   /** The response is over: a client that has not sent all of its request need not go on (RFC 9113 8.1). */
   finish(): void {
     const stream = this.#stream
-    if (this.body !== undefined && !stream.readableEnded && !stream.destroyed) {
-      stream.resume()
-      resetStream(stream, constants.NGHTTP2_NO_ERROR)
-    }
+    if (this.body === undefined || stream.readableEnded || stream.destroyed) return
+    stream.resume()
+    const stop = () => resetStream(stream, constants.NGHTTP2_NO_ERROR)
+    // The trailers, which are gRPC's status, are asked for once all that is before them has gone.
+    if (this.#hasTrailers && stream.sentTrailers === undefined) stream.once("wantTrailers", stop)
+    else stop()
   }
 }
 

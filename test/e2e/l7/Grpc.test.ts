@@ -270,6 +270,13 @@ layer(Table.layer, { excludeTestServices: true })("gRPC", (it) => {
       call.end()
       yield* until(() => code !== undefined)
       assert.deepStrictEqual([got, code], [["ONE", "TWO", "THREE"], status.OK])
+      // The server may be the first to end it.
+      const other = client.makeBidiStreamRequest(CHAT.path, toBytes, toText)
+      const last: Array<string | number> = []
+      other.on("data", (text: string) => last.push(text)).on("status", (end: Ended) => last.push(end.code))
+      other.write("enough")
+      yield* until(() => last.length === 2)
+      assert.deepStrictEqual(last, ["ENOUGH", status.OK])
     })
   )
 
