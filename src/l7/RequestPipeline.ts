@@ -189,7 +189,7 @@ const conclude = (request: LiveRequest, grounds: RequestGrounds, exit: Exit.Exit
     if (Exit.isFailure(exit)) {
       const status = defect === undefined ? statusOf(failure, request.ending) : 502
       if (request.status !== undefined) request.exchange.abort()
-      else if (status !== undefined) refuse(request, status)
+      else if (status !== undefined) refuse(request, status, grounds.wallClock())
     }
     const durationMs = grounds.now() - request.startedAt
     if (request.status !== undefined) grounds.host.counters.answered(request.status, durationMs)
@@ -222,12 +222,14 @@ const statusOf = (failure: RequestFailure | undefined, ending: RequestEnd | unde
 }
 
 /** Answers in the proxy's own words. */
-const refuse = (request: LiveRequest, status: ProxyStatus): void => {
+const refuse = (request: LiveRequest, status: ProxyStatus, now: number): void => {
   const { exchange } = request
   const head = exchange.request._tag === "Request" ? exchange.request.head : undefined
   const own = proxyAnswer(status, head?.fields)
   const follows = own.body === "" || exchange.method === "HEAD" ? "nothing" : "body"
-  const out = exchange.respond(own, follows)
+  // RFC 9110 6.6.1. Node would add it, by a clock that nobody else here goes by.
+  const fields = [...own.fields, "date", new Date(now).toUTCString()]
+  const out = exchange.respond({ status: own.status, fields }, follows)
   request.status = own.code
   if (out === undefined) return
   out.writable.write(own.body)

@@ -80,23 +80,13 @@ export class Pool {
 
   #wait(request: PendingRequest): Effect.Effect<BackendRequest, BackendFailed> {
     return Effect.callback<BackendRequest, BackendFailed>((resume) => {
-      const leave = (): boolean => {
-        clearTimeout(timer)
-        const hasWaited = this.#waiting.delete(request)
-        if (hasWaited && this.isEmpty) this.#options.onEmpty()
-        return hasWaited
-      }
-      const timer = setTimeout(() => {
-        if (leave()) resume(Effect.fail(LATE))
-      }, this.#options.connectTimeoutMs)
-      request.onSent((result) => {
-        clearTimeout(timer)
-        resume(result)
-      })
+      request.onSent(resume)
       this.#waiting.add(request)
       this.#dialForWaiting()
-      return Effect.sync(leave)
-    })
+      return Effect.sync(() => {
+        if (this.#waiting.delete(request) && this.isEmpty) this.#options.onEmpty()
+      })
+    }).pipe(Effect.timeoutOrElse({ duration: this.#options.connectTimeoutMs, orElse: () => Effect.fail(LATE) }))
   }
 
   /** A connection that has room, the one used last. */

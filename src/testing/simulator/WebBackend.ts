@@ -1,0 +1,164 @@
+/**
+ * Plays the backends that speak HTTP. What they do about a request is in its plan, which they find by its path; what
+ * they were sent they keep.
+ */
+import { Effect } from "effect"
+import type { Scope } from "effect"
+import { createServer } from "node:http"
+import { constants, performServerHandshake } from "node:http2"
+import type { Duplex, Readable } from "node:stream"
+import type { Fields } from "../../l7/Message.ts"
+import type { PeekError } from "../../net/Connection.ts"
+import type { HandshakeError } from "../../net/Network.ts"
+import type { SimPeer } from "../../net/sim/SimPeer.ts"
+import { concat } from "../Bytes.ts"
+import { answer, type Responder } from "./WebAnswer.ts"
+import { makeAfter, untilClosed } from "./WebClient.ts"
+import { placeOf } from "./WebPlan.ts"
+import { BACKEND_FIELD, TRAILER, type ServedRecord } from "./WebRecords.ts"
+import type { WebBackendPlan } from "./WebSite.ts"
+import type { After } from "./WebStreams.ts"
+import type { World } from "./World.ts"
+
+/** Until the scope closes. */
+export const runWebBackend = Effect.fnUntraced(function* (world: World, plan: WebBackendPlan) {
+  const backend = yield* world.network.listenBackend(plan.address)
+  yield* backend.serve((peer) => Effect.ignore(Effect.scoped(serve(world, plan, peer))))
+})
+
+interface Serving {
+  readonly world: World
+  readonly plan: WebBackendPlan
+  readonly duplex: Duplex
+  readonly header: Uint8Array
+  readonly after: After
+}
+
+const serve = Effect.fnUntraced(function* (
+  world: World,
+  plan: WebBackendPlan,
+  peer: SimPeer
+): Effect.fn.Return<void, PeekError | HandshakeError, Scope.Scope> {
+  const after = yield* makeAfter
+  world.webVisits.push({ backend: plan, peer })
+  const header = yield* takeHeader(peer)
+  const duplex = plan.tls ? (yield* peer.terminate({ alpn: [plan.protocol] })).duplex : peer.asDuplex()
+  const speak = plan.protocol === "h2" ? speakHttp2 : speakHttp1
+  speak({ world, plan, duplex, header, after })
+  yield* untilClosed(duplex)
+})
+
+/** A PROXY header of version 2, where there is one. */
+const takeHeader = Effect.fnUntraced(function* (peer: SimPeer) {
+  const [first] = yield* peer.connection.peek(0, Infinity)
+  if (first !== SIGNATURE_FIRST) return new Uint8Array(0)
+  const head = yield* peer.read(HEADER_BYTES_MIN)
+  return concat(head, yield* peer.read(head[14]! * 256 + head[15]!))
+})
+
+const SIGNATURE_FIRST = 13
+const HEADER_BYTES_MIN = 16
+
+const speakHttp2 = (serving: Serving): void => {
+  const { duplex, plan } = serving
+  const session = performServerHandshake(duplex)
+  session.on("error", () => {})
+  duplex.on("end", () => session.destroy())
+  session.on("stream", (stream, headers, _flags, raw) => {
+    stream.on("error", () => {})
+    // Node ends the body of a stream that was reset, too.
+    const isWhole = () => !stream.aborted && stream.rstCode === constants.NGHTTP2_NO_ERROR
+    const { [":method"]: method = "", [":path"]: path = "" } = headers
+    const served = note(serving, path, method, raw)
+    if (served === undefined) return stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+    follow(stream, served, isWhole)
+    let sent = ""
+    stream.on("trailers", (trailers) => (served.trailer = String(trailers[TRAILER] ?? "")))
+    stream.on("wantTrailers", () => stream.sendTrailers({ [TRAILER]: sent }))
+    const responder: Responder = {
+      writable: stream,
+      isGone: () => stream.destroyed || stream.closed,
+      interim: () => stream.additionalHeaders({ ":status": 103 }),
+      head: (status, fields, hasBody, trailer) => {
+        sent = trailer
+        const all = { ":status": status, [BACKEND_FIELD]: plan.name, ...fields }
+        stream.respond(all, { endStream: !hasBody, waitForTrailers: trailer !== "" })
+      },
+      end: () => stream.end(),
+      // To close it would end the body, whatever the code is.
+      cut: () => stream.destroy(new Error("cut off")),
+      refuse: () => {
+        served.isRefused = true
+        stream.close(constants.NGHTTP2_REFUSED_STREAM)
+      },
+      leave: () => session.close()
+    }
+    answer(serving.world, served, stream, responder, serving.after)
+  })
+}
+
+const speakHttp1 = (serving: Serving): void => {
+  const { duplex, plan } = serving
+  const server = createServer({ keepAliveTimeout: 0 }, (incoming, outgoing) => {
+    incoming.on("error", () => {})
+    outgoing.on("error", () => {})
+    outgoing.sendDate = false
+    const served = note(serving, incoming.url ?? "", incoming.method ?? "", incoming.rawHeaders)
+    if (served === undefined) return void duplex.destroy()
+    // Node throws away what comes of a request behind its answer.
+    follow(incoming, served, () => incoming.complete && !outgoing.writableFinished)
+    incoming.on("end", () => (served.trailer = incoming.trailers[TRAILER] ?? ""))
+    const responder: Responder = {
+      writable: outgoing,
+      isGone: () => duplex.destroyed || outgoing.destroyed,
+      interim: () => outgoing.writeInformation(103, {}),
+      head: (status, fields) => outgoing.writeHead(status, { [BACKEND_FIELD]: plan.name, ...fields }),
+      end: (trailer) => {
+        if (trailer !== "") outgoing.addTrailers({ [TRAILER]: trailer })
+        outgoing.end()
+      },
+      cut: () => duplex.destroy(),
+      // There is no way to say so.
+      refuse: () => duplex.destroy(),
+      leave: () => outgoing.setHeader("connection", "close")
+    }
+    answer(serving.world, served, incoming, responder, serving.after)
+  })
+  server.on("clientError", () => duplex.destroy())
+  duplex.on("end", () => duplex.end())
+  server.emit("connection", duplex)
+}
+
+const note = (
+  { header, plan, world }: Serving,
+  path: string,
+  method: string,
+  fields: Fields
+): ServedRecord | undefined => {
+  const [client, index] = placeOf(path) ?? []
+  if (client === undefined || index === undefined) return undefined
+  world.journal.note({ _tag: "Served", backend: plan.name, client, index })
+  const served: ServedRecord = {
+    backend: plan,
+    client,
+    index,
+    method,
+    fields,
+    header,
+    body: [],
+    end: undefined,
+    trailer: "",
+    isRefused: false
+  }
+  world.served.push(served)
+  return served
+}
+
+const follow = (readable: Readable, served: ServedRecord, isWhole: () => boolean): void => {
+  readable.on("end", () => {
+    if (isWhole()) served.end ??= "whole"
+  })
+  readable.on("close", () => {
+    served.end ??= "cut"
+  })
+}

@@ -1,0 +1,118 @@
+/** Which answers a request may have, by what it is, what its backend does, and what went on around it. */
+import type { Conversation } from "../Conversations.ts"
+import { policyItem, routeItem, type History } from "../History.ts"
+import type { SimRun } from "../SimRun.ts"
+import type { L7Policy } from "../../../snapshot/Snapshot.ts"
+import type { RequestRecord, ServedRecord } from "../WebRecords.ts"
+import { POLICIES } from "../WebSite.ts"
+
+export interface RequestCircumstances {
+  readonly run: SimRun
+  readonly history: History
+  readonly conversation: Conversation
+  readonly request: RequestRecord
+  /** As backends saw it. */
+  readonly served: ReadonlyArray<ServedRecord>
+}
+
+export const allowedStatuses = (around: RequestCircumstances): ReadonlySet<number> => {
+  const { plan } = around.request
+  if (plan.isMisdirected) return new Set([421])
+  const { may, must } = blocked(around)
+  if (must) return new Set([403])
+  const statuses = new Set(may ? [403] : [])
+  for (const status of answered(around)) statuses.add(status)
+  if (isBackendTroubled(around)) statuses.add(502).add(504)
+  const { answer, body } = plan
+  // A body that is read slowly may take longer than the proxy waits for an answer.
+  if (body.bytes > 0 && answer.readPauseMs > 0) statuses.add(504)
+  // Whom a connection that has ended left behind is asked for once more, unless its body has begun.
+  if (connectionsLeft(around) > (body.bytes > 0 ? 0 : 1)) statuses.add(502)
+  return statuses
+}
+
+/** How many connections backends may have ended with GOAWAY while the request was on its way. */
+const connectionsLeft = ({ conversation, request, run }: RequestCircumstances): number => {
+  const since = run.events[conversation.acceptedAt]!.at - GOAWAY_MS
+  return run.events.slice(0, request.doneAt).filter((event) => {
+    if (event._tag !== "Served" || event.at < since) return false
+    return run.plan.clients[event.client]?.web?.requests[event.index]?.answer.kind === "leave"
+  }).length
+}
+
+/** Longer than one takes to arrive. */
+const GOAWAY_MS = 100
+
+const answered = ({ request: { plan }, served }: RequestCircumstances): ReadonlyArray<number> => {
+  const { body, kind, status } = plan.answer
+  const isBodiless = plan.method === "HEAD" || body.bytes === 0
+  switch (kind) {
+    case "whole":
+    case "early":
+    case "leave":
+      return [status]
+    case "cut":
+      // What it has sent may be lost with what it cuts off.
+      return isBodiless ? [502] : [status, 502]
+    case "break":
+      return [502]
+    case "mute":
+      return [504]
+    case "refuse":
+      // HTTP/1.1 has no way to say that nothing was done, and a body that has begun cannot be sent again.
+      if (served.some(({ backend }) => backend.protocol !== "h2")) return [502]
+      return plan.body.bytes === 0 ? [status] : [status, 502]
+  }
+}
+
+/** What the policies that may be in force say; `must`: one that refuses it was, all the time. */
+const blocked = (around: RequestCircumstances): { readonly may: boolean; readonly must: boolean } => {
+  const { conversation, history, request, run } = around
+  const { hostname, listener } = conversation.client.plan
+  const until = request.doneAt ?? run.events.length
+  const from = request.sentAt ?? until
+  const matching = POLICIES.filter((policy) => refuses(policy, request))
+  // Who came under another route of that name is judged by what that had.
+  const moved = history.isWritten(routeItem(listener, hostname), conversation.acceptedAt, until)
+  const since = moved ? conversation.acceptedAt : from
+  const states = matching.map((policy) => history.possibleBetween(policyItem(listener, hostname, policy), since, until))
+  return {
+    may: states.some((values) => values.has("there")),
+    must: !moved && states.some((values) => !values.has(""))
+  }
+}
+
+const refuses = ({ type, value }: L7Policy, { plan }: RequestRecord): boolean =>
+  type === "require_header" ? !plan.hasToken : plan.agent.toLowerCase().includes(value)
+
+/** Sockets were few, or something went wrong with backends or the machine while it was there. */
+const isBackendTroubled = ({ conversation, request, run }: RequestCircumstances): boolean => {
+  if (run.plan.socketsMax < ENOUGH_SOCKETS) return true
+  const until = request.doneAt ?? run.events.length
+  const acceptedMs = run.events[conversation.acceptedAt]!.at
+  return run.events.some(
+    (event, index) => event._tag === "Fault" && index < until && event.until >= acceptedMs && TROUBLES.has(event.kind)
+  )
+}
+
+const TROUBLES: ReadonlySet<string> = new Set([
+  "backend_reset",
+  "backend_refused",
+  "backend_unreachable",
+  "backend_silent",
+  "descriptors_gone"
+])
+
+/** Two for each client, and the listeners. */
+const ENOUGH_SOCKETS = 200
+
+/** Its client has left, or the connection was ended from outside, or takes no requests any more. */
+export const isLeftUnanswered = (around: RequestCircumstances): boolean => {
+  const { conversation, history, request, run } = around
+  const { acceptedAt, client, endedAt, entry } = conversation
+  const { web, listener, hostname } = client.plan
+  if (request.isCancelled || entry === undefined || entry.outcome !== "done") return true
+  if (web?.resetAfterMs !== undefined || history.isWritten(routeItem(listener, hostname), acceptedAt, endedAt))
+    return true
+  return run.events.some((event, index) => index < endedAt && event._tag === "Process" && event.what === "told_to_stop")
+}
