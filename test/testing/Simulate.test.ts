@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type Context, Effect, Layer } from "effect"
 import { spawn } from "node:child_process"
-import { AccessLog, ConnectionQuota, DescriptorBudget, GeoIp, RateLimiter } from "../../src/index.ts"
+import { AccessLog, Certificates, ConnectionQuota, DescriptorBudget, GeoIp, RateLimiter } from "../../src/index.ts"
 import { simulate } from "../../src/testing/simulator/Simulate.ts"
 import { storyOf } from "../../src/testing/simulator/Story.ts"
 
@@ -81,6 +81,23 @@ describe("what a layer does wrong is found:", () => {
         }
       })),
       /has ended twice/
+    ],
+    [
+      "an access log that tells every request twice",
+      amended(AccessLog, (own) => ({
+        request: (entry) => {
+          own.request(entry)
+          own.request(entry)
+        }
+      })),
+      /^request \S+ of client \d+ .* is logged more than once/
+    ],
+    [
+      "certificates that are never there",
+      amended(Certificates, (own) => ({
+        retain: (certPath, keyPath) => ({ ...own.retain(certPath, keyPath), context: undefined })
+      })),
+      /\(web, .* ended as certificate_unavailable/
     ],
     [
       "a country for nobody",

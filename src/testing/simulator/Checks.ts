@@ -5,12 +5,14 @@ import { checkDraining } from "./checks/Draining.ts"
 import { checkLeaks } from "./checks/Leaks.ts"
 import { checkLimits } from "./checks/Limits.ts"
 import { checkOutcomes } from "./checks/Outcomes.ts"
+import { checkRequests } from "./checks/Requests.ts"
 import { checkStored } from "./checks/Stored.ts"
 import type { Check } from "./SimRun.ts"
 
 export const CHECKS: ReadonlyArray<Check> = [
   checkOutcomes,
   checkBytes,
+  checkRequests,
   checkBlocked,
   checkLimits,
   checkStored,

@@ -5,6 +5,7 @@ import type { Received, SimPeer } from "../../net/sim/SimPeer.ts"
 import { concat } from "../Bytes.ts"
 import type { ClientPlan } from "./ClientPlan.ts"
 import { EDGE_IPS } from "./Site.ts"
+import { converseWeb } from "./WebClient.ts"
 import type { World } from "./World.ts"
 
 export const runClient = Effect.fnUntraced(function* (world: World, plan: ClientPlan) {
@@ -18,6 +19,7 @@ const converse = Effect.fnUntraced(function* (world: World, plan: ClientPlan) {
   const to = { ip: EDGE_IPS[plan.from.ip.family === 4 ? 0 : 1]!, port: Number(plan.listener.slice(1)) }
   const peer = yield* world.network.connect(to, { from: plan.from })
   world.clients.set(plan.number, peer)
+  if (plan.web !== undefined) return yield* converseWeb(world, plan, plan.web, peer)
   const [received] = yield* Effect.all([listen(peer, plan), Effect.ignore(speak(peer, plan))], {
     concurrency: "unbounded"
   })

@@ -4,6 +4,8 @@ import { formatSocketAddress, type SocketAddress } from "../../net/SocketAddress
 import { concat, pattern } from "../Bytes.ts"
 import type { Draw } from "../Draw.ts"
 import { clientHello } from "../Hello.ts"
+import { drawWeb, type WebPlan } from "./WebPlan.ts"
+import { WEB_HOSTNAMES } from "./WebSite.ts"
 import { hostname, ip } from "./Parsed.ts"
 import {
   ADDED,
@@ -19,12 +21,21 @@ import {
 } from "./Site.ts"
 
 /**
- * How it leaves. `finishing` says all and then FIN, `idling` says all and waits, `resetting` says some and resets. The others never
+ * How it leaves. `web` speaks HTTP and leaves as its own plan says. `finishing` says all and then FIN, `idling` says all and waits, `resetting` says some and resets. The others never
  * get as far as a backend: they stop within the hello (`dawdling` waits, `leaving` finishes, `breaking` resets), or what
  * they say is no hello with a name.
  */
 export type ClientKind =
-  "finishing" | "idling" | "resetting" | "dawdling" | "leaving" | "breaking" | "garbling" | "boasting" | "nameless"
+  | "finishing"
+  | "idling"
+  | "resetting"
+  | "dawdling"
+  | "leaving"
+  | "breaking"
+  | "garbling"
+  | "boasting"
+  | "nameless"
+  | "web"
 
 /** What goes before the hello: nothing, a header of either version, a load balancer's own, or one that is broken. */
 export type HeaderKind = "none" | "v1" | "v2" | "local" | "broken"
@@ -51,6 +62,8 @@ export interface ClientPlan {
   readonly pauseMs: number
   /** How much it reads at a time; it takes `pauseMs` for each. */
   readonly readBytes: number
+  /** Of those who speak HTTP. */
+  readonly web: WebPlan | undefined
 }
 
 export const CLIENT_PORT = 20_000
@@ -62,7 +75,7 @@ export const drawClient = (draw: Draw, number: number, spanMs: number, helloByte
   const header: HeaderKind =
     listener === PROXIED ? draw.weighted({ v1: 4, v2: 8, local: 2, broken: 2, none: 1 }) : "none"
   const peer = listener === PROXIED ? { ip: draw.chance(85) ? TRUSTED_PEER : STRANGE_PEER, port: source.port } : source
-  const name = draw.chance(6) ? UNKNOWN_HOSTNAME : draw.pick(HOSTNAMES)
+  const name = draw.chance(6) ? UNKNOWN_HOSTNAME : draw.pick(kind === "web" ? WEB_HOSTNAMES : HOSTNAMES)
   const dribbles = draw.chance(25)
   return {
     number,
@@ -77,7 +90,8 @@ export const drawClient = (draw: Draw, number: number, spanMs: number, helloByte
     bytes: drawBytes(draw, kind, name, number, helloBytesMax),
     pieceBytes: dribbles ? draw.integer(20, 300) : 65_536,
     pauseMs: dribbles ? draw.integer(1, 15) : 0,
-    readBytes: draw.chance(15) ? draw.integer(50, 500) : 65_536
+    readBytes: draw.chance(15) ? draw.integer(50, 500) : 65_536,
+    web: kind === "web" ? drawWeb(draw) : undefined
   }
 }
 
@@ -107,7 +121,8 @@ const KINDS: Readonly<Record<ClientKind, number>> = {
   breaking: 4,
   garbling: 4,
   boasting: 3,
-  nameless: 4
+  nameless: 4,
+  web: 30
 }
 
 /** The number is the beginning of the hello's `random`, so that a backend can tell who has come. */
@@ -126,6 +141,8 @@ const drawBytes = (draw: Draw, kind: ClientKind, asked: string, number: number, 
       return concat(Uint8Array.of(draw.pick([0, 21, 23, 71, 128])), draw.bytes(draw.integer(0, 100)))
     case "boasting":
       return boast(helloBytesMax)
+    case "web":
+      return hello
     case "finishing":
     case "idling":
     case "resetting":

@@ -95,6 +95,7 @@ const layerEdge = (world: World, current: { readonly life: Life | undefined }, r
     rateLimit: plan.rateLimit,
     countries: plan.site.countries,
     onConnection: (entry) => isHeard() && journal.note({ _tag: "Concluded", proxy: "edge", entry }),
+    onRequest: (entry) => isHeard() && journal.note({ _tag: "RequestLogged", entry }),
     onLog: (line) => isHeard() && journal.note({ _tag: "Said", line }),
     replace: Layer.provideMerge(listening, replacement)
   })

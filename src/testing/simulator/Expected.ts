@@ -12,6 +12,7 @@ import type { Plan } from "./Plan.ts"
 import { ip } from "./Parsed.ts"
 import { HOSTNAMES, INNER, PAIRED_RULES, PROXIED, RULES, STRANGE_PEER, type BackendPlan } from "./Site.ts"
 import type { SimEvent } from "./Journal.ts"
+import type { WebPlan } from "./WebPlan.ts"
 
 export interface Surroundings {
   readonly plan: Plan
@@ -96,9 +97,25 @@ const routed = (client: ClientPlan, around: Surroundings): ReadonlyArray<Outcome
   const backends = history.possible(routeItem(client.listener, client.hostname), acceptedAt)
   return [...backends].flatMap((name) => {
     if (name === "") return ["no_route"] as const
+    if (client.web !== undefined) return webOutcomes(client.web)
     if (name !== INNER) return carried(client.kind, backendNamed(plan, name), around)
     return innerOutcomes(client, around).flatMap((outcome) => SEEN_FROM_EDGE[outcome] ?? ["reset"])
   })
+}
+
+/**
+ * What backends do is their requests' fate, and the connection's only on HTTP/1.1, where a body is cut off and a request
+ * cancelled by its end.
+ */
+const webOutcomes = ({ alpn, leaving, requests, resetAfterMs }: WebPlan): ReadonlyArray<Outcome> => {
+  const breaksOff = requests.some(
+    ({ answer, cancelledAfterMs }) => answer.kind === "cut" || cancelledAfterMs !== undefined
+  )
+  const isHttp1 = !alpn.includes("h2")
+  const outcomes: Array<Outcome> = ["done"]
+  if (resetAfterMs !== undefined || leaving === "resetting" || (isHttp1 && breaksOff)) outcomes.push("reset")
+  if (leaving === "staying") outcomes.push("idle_timeout")
+  return outcomes
 }
 
 const backendNamed = ({ site }: Plan, name: string): BackendPlan => site.backends.find((one) => one.name === name)!

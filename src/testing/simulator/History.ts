@@ -74,6 +74,23 @@ export class History {
     }
   }
 
+  /** Whether somebody may have written it after one event and before the other. */
+  isWritten(item: string, after: number, before: number): boolean {
+    return (this.#writes.get(item) ?? []).some(
+      ({ answer, from, to }) => answer !== "refused" && from < before && to > after
+    )
+  }
+
+  /** What the item may be at any time from one event to the other. */
+  possibleBetween(item: string, from: number, to: number): ReadonlySet<string> {
+    const values = new Set(this.possible(item, from))
+    for (const write of this.#writes.get(item) ?? []) {
+      if (write.answer !== "refused" && write.from < to && write.to > from) values.add(write.value)
+    }
+    for (const { at, items } of this.#settled) if (at > from && at < to) values.add(items.get(item) ?? "")
+    return values
+  }
+
   /** What the item may be when the event of that number happens. */
   possible(item: string, index: number): ReadonlySet<string> {
     const base = this.#settled.findLast(({ at }) => at < index)

@@ -3,13 +3,14 @@
  * people read it as a trace, and two runs of a seed have the same.
  */
 import type { TraceEvent } from "../../net/sim/Trace.ts"
-import type { ConnectionEntry } from "../../observe/AccessLog.ts"
+import type { ConnectionEntry, RequestEntry } from "../../observe/AccessLog.ts"
 import type { StoreFault, Statement } from "../../store/SimStore.ts"
 import type { State } from "../../snapshot/Change.ts"
 import type { FirewallRule } from "../../snapshot/FirewallRule.ts"
 import type { L7Policy } from "../../snapshot/Snapshot.ts"
 import type { AdminAction } from "./AdminPlan.ts"
 import type { FaultKind } from "./FaultPlan.ts"
+import type { BodyEnd } from "./WebRecords.ts"
 
 export type ProxyName = "edge" | "inner"
 
@@ -23,6 +24,19 @@ export type Happening =
   | { readonly _tag: "Network"; readonly event: TraceEvent }
   | { readonly _tag: "Process"; readonly what: ProcessEvent }
   | { readonly _tag: "Concluded"; readonly proxy: ProxyName; readonly entry: ConnectionEntry }
+  /** Of a request, at its client and at a backend. */
+  | { readonly _tag: "Requested"; readonly client: number; readonly index: number }
+  | { readonly _tag: "Served"; readonly client: number; readonly index: number; readonly backend: string }
+  | {
+      readonly _tag: "Responded"
+      readonly client: number
+      readonly index: number
+      readonly status: number | undefined
+      readonly end: BodyEnd
+      readonly bytes: number
+    }
+  /** The line of the access log. */
+  | { readonly _tag: "RequestLogged"; readonly entry: RequestEntry }
   | { readonly _tag: "Limiter"; readonly source: string; readonly admitted: boolean }
   | { readonly _tag: "Asked"; readonly number: number; readonly action: AdminAction }
   | { readonly _tag: "Answered"; readonly number: number; readonly answer: Answer; readonly said: string }
@@ -70,6 +84,16 @@ const describe = (event: SimEvent): string => {
     case "Concluded": {
       const { client, fromBackend, fromClient, hostname, id, listener, outcome, peer } = event.entry
       return `${event.proxy.padEnd(7)} ${id} ${outcome} ${listener} peer=${peer} client=${client} ${hostname} ${fromClient}/${fromBackend}`
+    }
+    case "Requested":
+      return `client  ${event.client} asks ${event.index}`
+    case "Served":
+      return `backend ${event.backend} is asked ${event.client}/${event.index}`
+    case "Responded":
+      return `client  ${event.client} has ${event.index} answered ${event.status ?? "by nothing"}, ${event.bytes} ${event.end}`
+    case "RequestLogged": {
+      const { bytes, id, method, path, status } = event.entry
+      return `edge    ${id} ${method} ${path} ${status ?? "unanswered"} ${bytes}`
     }
     case "Limiter":
       return `limiter ${event.source} ${event.admitted ? "admitted" : "refused"}`

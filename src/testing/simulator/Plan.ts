@@ -37,10 +37,16 @@ const drawRateLimit = (draw: Draw): RateLimit =>
     ? { limit: draw.integer(1, 4), windowMs: 10 * draw.integer(10, 150), admissionsMax: ADMISSIONS_MAX }
     : { limit: 0, windowMs: 1000 }
 
-/** Those of L4. */
 export type SimSettings = Pick<
   Settings["Service"],
-  "helloTimeoutMs" | "helloBytesMax" | "connectTimeoutMs" | "idleTimeoutMs" | "halfCloseTimeoutMs"
+  | "helloTimeoutMs"
+  | "helloBytesMax"
+  | "connectTimeoutMs"
+  | "handshakeTimeoutMs"
+  | "headerTimeoutMs"
+  | "responseTimeoutMs"
+  | "idleTimeoutMs"
+  | "halfCloseTimeoutMs"
 >
 
 export const drawPlan = (seed: number): Plan => {
@@ -52,6 +58,10 @@ export const drawPlan = (seed: number): Plan => {
     helloTimeoutMs: draw.integer(200, 600),
     helloBytesMax: 4096,
     connectTimeoutMs: draw.integer(150, 400),
+    handshakeTimeoutMs: draw.integer(200, 600),
+    headerTimeoutMs: draw.integer(200, 600),
+    // Less than the one for idleness, which would end all requests of the connection.
+    responseTimeoutMs: draw.integer(200, 500),
     idleTimeoutMs: draw.integer(700, 1500),
     halfCloseTimeoutMs: draw.integer(300, 600)
   }

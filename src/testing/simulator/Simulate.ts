@@ -22,6 +22,7 @@ import { drawPlan, type Plan } from "./Plan.ts"
 import { runFault } from "./Saboteur.ts"
 import type { Left, SimRun } from "./SimRun.ts"
 import { EDGE_IPS, INNER_IP } from "./Site.ts"
+import { runWebBackend } from "./WebBackend.ts"
 import type { World } from "./World.ts"
 
 export interface SimulateOptions {
@@ -40,7 +41,7 @@ export const simulate = async (seed: number, { replace = Layer.empty }: Simulate
   const settled = { call: () => {} }
   const runtime = new SimRuntime({ seed, shuffled: plan.shuffled, onSettled: () => settled.call() })
   const journal = new Journal(runtime.now)
-  const world: Pick<World, "clientRecords" | "visits"> = { clientRecords: [], visits: [] }
+  const world: Records = { clientRecords: [], visits: [], requests: [], served: [], webVisits: [] }
   const program = Effect.gen(function* () {
     const network = yield* SimNetwork
     const whole = makeWorld(plan, files, journal, network, world)
@@ -57,10 +58,13 @@ export const simulate = async (seed: number, { replace = Layer.empty }: Simulate
     } satisfies Left
   }).pipe(Effect.provide(layerNetwork(plan, journal)), Effect.scoped)
   const left = await runToEnd(runtime, journal, program)
-  const run: SimRun = { plan, events: journal.events, clients: world.clientRecords, visits: world.visits, left }
+  const { clientRecords: clients, requests, served, visits } = world
+  const run: SimRun = { plan, events: journal.events, clients, visits, requests, served, left }
   const noted = journal.events.flatMap((event) => (event._tag === "Violated" ? [event.problem] : []))
   return { ...run, violations: [...noted, ...CHECKS.flatMap((check) => check(run))] }
 }
+
+type Records = Pick<World, "clientRecords" | "visits" | "requests" | "served" | "webVisits">
 
 /** Longer than anything takes to arrive that is on its way. */
 const AFTERWARDS_MS = 100
@@ -98,7 +102,7 @@ const makeWorld = (
   files: World["files"],
   journal: Journal,
   network: SimNetwork["Service"],
-  records: Pick<World, "clientRecords" | "visits">
+  records: Records
 ): World => {
   const places = new StatementPlaces()
   const world: World = {
@@ -126,6 +130,7 @@ const play = Effect.fnUntraced(function* (world: World, replace: Replacement) {
   const { admin, clients, faults, site } = world.plan
   const all = { concurrency: "unbounded", discard: true } as const
   yield* Effect.forEach(site.backends, (plan) => runBackend(world, plan), all)
+  yield* Effect.forEach(site.webBackends, (plan) => runWebBackend(world, plan), all)
   yield* runInner(world)
   yield* Effect.all(
     [

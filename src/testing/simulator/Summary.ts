@@ -10,6 +10,7 @@ export interface Summary {
   readonly seed: number
   readonly violations: ReadonlyArray<string>
   readonly connections: number
+  readonly requests: number
   readonly mutations: number
   readonly faults: number
   /** How often each outcome and each kind of fault was met. */
@@ -21,11 +22,14 @@ export interface Summary {
 export const summarize = ({ events, plan, violations }: Simulation): Summary => {
   const met: Record<string, number> = {}
   const count = (what: string) => (met[what] = (met[what] ?? 0) + 1)
-  let [connections, mutations, faults] = [0, 0, 0]
+  let [connections, requests, mutations, faults] = [0, 0, 0, 0]
   for (const event of events) {
     if (event._tag === "Concluded") {
       connections++
       count(event.entry.outcome)
+    } else if (event._tag === "Responded") {
+      requests++
+      count(event.status === undefined ? UNANSWERED : event.end === "cut" ? CUT : `answered_${event.status}`)
     } else if (event._tag === "Asked") {
       mutations++
     } else if (event._tag === "Fault") {
@@ -40,12 +44,14 @@ export const summarize = ({ events, plan, violations }: Simulation): Summary => 
     }
   }
   const digest = createHash("sha256").update(events.map(formatEvent).join("\n")).digest("hex")
-  return { seed: plan.seed, violations, connections, mutations, faults, met, digest }
+  return { seed: plan.seed, violations, connections, requests, mutations, faults, met, digest }
 }
 
 const CALLER_LEFT = "caller_left"
+const UNANSWERED = "request_unanswered"
+const CUT = "answer_cut"
 
-/** Those of L7, and a defect's, are not for these simulations. */
+/** Null TLS has no handshake to wait for, every certificate loads, and a defect is one. */
 const ELSEWHERE: ReadonlySet<Outcome> = new Set([
   "handshake_failed",
   "handshake_timeout",
@@ -55,6 +61,9 @@ const ELSEWHERE: ReadonlySet<Outcome> = new Set([
 
 const COVERED: ReadonlyArray<string> = [
   ...OUTCOMES.filter((outcome) => !ELSEWHERE.has(outcome)),
+  ...[200, 204, 403, 404, 421, 502, 503, 504].map((status) => `answered_${status}`),
+  UNANSWERED,
+  CUT,
   ...FAULT_KINDS,
   CALLER_LEFT
 ]
@@ -65,6 +74,7 @@ const SEEDS_MIN = 1000
 
 /** Medians of what a simulation is to be like. */
 const CONNECTIONS_MIN = 50
+const REQUESTS_MIN = 20
 const MUTATIONS_MIN = 20
 const FAULTS_MIN = 10
 
@@ -78,6 +88,7 @@ export const coverageOf = (summaries: ReadonlyArray<Summary>): Coverage => {
   const counts = COVERED.map((what) => [what, summaries.reduce((sum, { met }) => sum + (met[what] ?? 0), 0)] as const)
   const medians = [
     ["connections", median(summaries.map(({ connections }) => connections)), CONNECTIONS_MIN],
+    ["requests", median(summaries.map(({ requests }) => requests)), REQUESTS_MIN],
     ["mutations", median(summaries.map(({ mutations }) => mutations)), MUTATIONS_MIN],
     ["faults", median(summaries.map(({ faults }) => faults)), FAULTS_MIN]
   ] as const

@@ -56,6 +56,9 @@ const takeHeader = Effect.fnUntraced(function* (peer: SimPeer) {
   return concat(head, yield* peer.read(head[14]! * 256 + head[15]!))
 })
 
+/** Said by the backend, since it would be the machine's own time otherwise. */
+const DATE = "Thu, 01 Jan 1970 00:00:00 GMT"
+
 const SIGNATURE_FIRST = 13
 const HEADER_BYTES_MIN = 16
 
@@ -81,7 +84,7 @@ const speakHttp2 = (serving: Serving): void => {
       interim: () => stream.additionalHeaders({ ":status": 103 }),
       head: (status, fields, hasBody, trailer) => {
         sent = trailer
-        const all = { ":status": status, [BACKEND_FIELD]: plan.name, ...fields }
+        const all = { ":status": status, [BACKEND_FIELD]: plan.name, date: DATE, ...fields }
         stream.respond(all, { endStream: !hasBody, waitForTrailers: trailer !== "" })
       },
       end: () => stream.end(),
@@ -112,7 +115,7 @@ const speakHttp1 = (serving: Serving): void => {
       writable: outgoing,
       isGone: () => duplex.destroyed || outgoing.destroyed,
       interim: () => outgoing.writeInformation(103, {}),
-      head: (status, fields) => outgoing.writeHead(status, { [BACKEND_FIELD]: plan.name, ...fields }),
+      head: (status, fields) => outgoing.writeHead(status, { [BACKEND_FIELD]: plan.name, date: DATE, ...fields }),
       end: (trailer) => {
         if (trailer !== "") outgoing.addTrailers({ [TRAILER]: trailer })
         outgoing.end()

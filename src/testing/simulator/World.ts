@@ -11,6 +11,8 @@ import type { ClientPlan } from "./ClientPlan.ts"
 import type { Journal } from "./Journal.ts"
 import type { Plan } from "./Plan.ts"
 import type { BackendPlan } from "./Site.ts"
+import type { RequestRecord, ServedRecord } from "./WebRecords.ts"
+import type { WebBackendPlan } from "./WebSite.ts"
 
 export interface World {
   readonly plan: Plan
@@ -27,6 +29,10 @@ export interface World {
   readonly clients: Map<number, SimPeer>
   readonly clientRecords: Array<ClientRecord>
   readonly visits: Array<BackendVisit>
+  /** Those of HTTP: what clients saw of requests, what backends did, and the connections that reached these. */
+  readonly requests: Array<RequestRecord>
+  readonly served: Array<ServedRecord>
+  readonly webVisits: Array<WebVisit>
   /** Mutations that are not answered. */
   mutating: number
   /** The last commit's result is not known to the proxy, and so neither whether memory is what the disk has. */
@@ -55,4 +61,10 @@ export interface BackendVisit {
   /** What came, and what was sent, or begun to be. */
   readonly received: Array<Uint8Array>
   readonly sent: Array<Uint8Array>
+}
+
+/** One connection to a backend that speaks HTTP. */
+export interface WebVisit {
+  readonly backend: WebBackendPlan
+  readonly peer: SimPeer
 }

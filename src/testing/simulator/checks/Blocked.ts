@@ -11,7 +11,10 @@ import type { Check, SimRun } from "../SimRun.ts"
 export const checkBlocked: Check = (run) => {
   const { all } = conversationsOf(run)
   const read = connectionsRead(run)
-  const visitors = new Set(run.visits.map((visit) => visitBytes(visit).number))
+  const visitors = new Set([
+    ...run.visits.map((visit) => visitBytes(visit).number),
+    ...run.served.map(({ client }) => client)
+  ])
   return all.flatMap((conversation) => {
     const { client, connection, entry } = conversation
     if (entry === undefined || CARRIED.has(entry.outcome)) return []

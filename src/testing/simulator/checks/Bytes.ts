@@ -15,6 +15,7 @@ export const checkBytes: Check = (run) => {
   }))
   return conversationsOf(run).all.flatMap((conversation) => {
     const { plan } = conversation.client
+    if (plan.web !== undefined) return []
     const own = visits.filter(({ number }) => number === plan.number)
     // One that has not read enough to know who has come may be anybody's.
     const possible = visits.filter(({ number }) => number === plan.number || number === undefined)
@@ -59,7 +60,7 @@ const checkWhole = (
 }
 
 /** Whether a v2 header has the client's address and port; an IPv4 one may be IPv4-mapped (RFC 4291 2.5.5.2). */
-const isOf = (header: Uint8Array, { source: { ip, port } }: ClientPlan): boolean => {
+export const isOf = (header: Uint8Array, { source: { ip, port } }: ClientPlan): boolean => {
   const view = new DataView(header.buffer, header.byteOffset, header.length)
   const inet6 = header[FAMILY_AT]! >> 4 === 2
   const words = ip.family === 6 ? [ip.w0, ip.w1, ip.w2, ip.w3] : inet6 ? [0, 0, 0xffff, ip.w0] : [ip.w0]

@@ -24,7 +24,8 @@ export const checkOutcomes: Check = (run) => {
     const around = surroundingsOf(run, history, faults, conversation)
     if (entry === undefined) {
       const excused = client.plan.listener === ADDED || wasLost(run, conversation)
-      const leaves = client.plan.kind === "resetting" || client.plan.kind === "breaking" || around.wasReset
+      const { kind, web } = client.plan
+      const leaves = kind === "resetting" || kind === "breaking" || web?.resetAfterMs !== undefined || around.wasReset
       if (!excused && !(leaves && nameless-- > 0)) problems.push(`${nameOf(client.plan)} was accepted and never ended`)
       continue
     }
