@@ -7,7 +7,16 @@ import type { Fields, OutgoingBody } from "./Message.ts"
 /** The stream's head was sent with `waitForTrailers`, so that its last frame waits for them. */
 export const outgoingBody = (stream: Http2Stream): OutgoingBody => {
   let trailers: Fields = []
+  // A turn later than Node would: while it reads or writes frames it aborts the process where it comes to the trailers of
+  // a stream that was destroyed meanwhile.
+  const destroyNow = stream._destroy.bind(stream)
+  let isAsked = false
+  stream._destroy = (error, callback) => {
+    if (isAsked) destroyNow(error, callback)
+    else setImmediate(() => destroyNow(error, callback))
+  }
   stream.on("wantTrailers", () => {
+    isAsked = true
     const sent = Result.try(() => stream.sendTrailers(grouped(trailers)))
     if (Result.isFailure(sent)) resetStream(stream, constants.NGHTTP2_INTERNAL_ERROR)
   })
