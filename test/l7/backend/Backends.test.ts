@@ -152,7 +152,9 @@ for (const kind of KINDS) {
           answers.map(({ body }) => body?.toString()),
           paths
         )
-      })
+      }),
+      // A machine that is busy otherwise takes its time for a thousand handshakes.
+      15_000
     )
 
     live(

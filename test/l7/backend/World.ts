@@ -36,25 +36,33 @@ import type { CompiledL7Route } from "../../../src/routing/RouteTable.ts"
 import { parseHostname, type Hostname } from "../../../src/snapshot/Hostname.ts"
 import type { L7Route } from "../../../src/snapshot/Snapshot.ts"
 
-export const CONNECT_TIMEOUT_MS = 2_000
+const CONNECT_TIMEOUT_MS = 2_000
 
-export const WorldLayer: Layer.Layer<Backends | DescriptorBudget | Network> = Backends.layer.pipe(
-  Layer.provideMerge(Layer.mergeAll(Dialer.layer.pipe(Layer.provideMerge(nodeNetwork)), DescriptorBudget.layer(5000))),
-  Layer.provide(NodeFileSystem.layer),
-  Layer.provide(
-    Layer.succeed(Settings, {
-      helloTimeoutMs: 10_000,
-      helloBytesMax: 65_536,
-      connectTimeoutMs: CONNECT_TIMEOUT_MS,
-      idleTimeoutMs: 60_000,
-      halfCloseTimeoutMs: 30_000
-    } as Settings["Service"])
+type World = Backends | DescriptorBudget | Network
+
+const layerWorld = (connectTimeoutMs: number): Layer.Layer<World> =>
+  Backends.layer.pipe(
+    Layer.provideMerge(
+      Layer.mergeAll(Dialer.layer.pipe(Layer.provideMerge(nodeNetwork)), DescriptorBudget.layer(5000))
+    ),
+    Layer.provide(NodeFileSystem.layer),
+    Layer.provide(
+      Layer.succeed(Settings, {
+        helloTimeoutMs: 10_000,
+        helloBytesMax: 65_536,
+        connectTimeoutMs,
+        idleTimeoutMs: 60_000,
+        halfCloseTimeoutMs: 30_000
+      } as Settings["Service"])
+    )
   )
-)
 
 /** A test with the pools, whose scope is the test's. */
-export const live = <A, E>(name: string, body: Effect.Effect<A, E, Scope.Scope | Layer.Success<typeof WorldLayer>>) =>
-  it.live(name, () => body.pipe(Effect.scoped, Effect.provide(WorldLayer), Effect.timeout(15_000)))
+export const live = <A, E>(
+  name: string,
+  body: Effect.Effect<A, E, Scope.Scope | World>,
+  connectTimeoutMs = CONNECT_TIMEOUT_MS
+) => it.live(name, () => body.pipe(Effect.scoped, Effect.provide(layerWorld(connectTimeoutMs)), Effect.timeout(15_000)))
 
 export interface Kind {
   readonly name: string
