@@ -66,15 +66,39 @@ describe.skipIf(!(Number.parseInt(systemNode) < 22))("with the system's Node, wh
   )
 })
 
+/** The package as it is published, unpacked beside the dependencies, and the files in it. */
+const unpacked = Effect.gen(function* () {
+  builtBinary()
+  const folder = yield* temporaryFolder
+  const packed = yield* runProgram("npm", ["pack", "--ignore-scripts", "--json", "--pack-destination", folder], {
+    cwd: ROOT
+  })
+  assert.strictEqual(packed.code, 0, packed.stderr)
+  const [{ filename, files }] = JSON.parse(packed.stdout) as [Packed]
+  assert.strictEqual((yield* runProgram("tar", ["-xzf", join(folder, filename), "-C", folder])).code, 0)
+  symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"))
+  return { folder: join(folder, "package"), files }
+})
+
+it.live("type-checks and runs, from its package, the test that its documentation shows", () =>
+  Effect.gen(function* () {
+    const { folder } = yield* unpacked
+    const [, example = ""] = /```ts\n([^]*?)```/.exec(readFileSync(join(folder, "docs", "testing.md"), "utf8")) ?? []
+    writeFileSync(join(folder, "example.test.ts"), example)
+    const run = (...args: ReadonlyArray<string>) => runProgram(process.execPath, args, { cwd: folder })
+    const compiler = "../node_modules/typescript/bin/tsc"
+    const options = ["--strict", "--noEmit", "--module", "nodenext", "--target", "esnext", "--skipLibCheck"]
+    const checked = yield* run(compiler, ...options, "--types", "node", "example.test.ts")
+    assert.deepStrictEqual({ code: checked.code, stdout: checked.stdout }, { code: 0, stdout: "" })
+    const tested = yield* run("../node_modules/vitest/vitest.mjs", "run", "example.test.ts")
+    assert.strictEqual(tested.code, 0, tested.stdout)
+    assert.match(tested.stdout, /2 passed/)
+  })
+)
+
 it.live("works from the files of its package alone", () =>
   Effect.gen(function* () {
-    builtBinary()
-    const folder = yield* temporaryFolder
-    const packed = yield* runProgram("npm", ["pack", "--ignore-scripts", "--json", "--pack-destination", folder], {
-      cwd: ROOT
-    })
-    assert.strictEqual(packed.code, 0, packed.stderr)
-    const [{ filename, files }] = JSON.parse(packed.stdout) as [Packed]
+    const { files, folder } = yield* unpacked
     const paths = files.map(({ path }) => path)
     // Bundled, because only the patched one works.
     assert.include(paths, `${BUNDLED}dist/SqliteClient.js`)
@@ -83,9 +107,7 @@ it.live("works from the files of its package alone", () =>
     assert.include(paths, "deploy/prometheus/alerts.yml")
     const kept = paths.filter((path) => !/^(?:bin|deploy|dist|docs|proto)\//.test(path) && !path.startsWith(BUNDLED))
     assert.sameMembers(kept, ["CHANGELOG.md", "LICENSE", "README.md", "package.json"])
-    assert.strictEqual((yield* runProgram("tar", ["-xzf", join(folder, filename), "-C", folder])).code, 0)
-    symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"))
-    const binary = join(folder, "package", "bin", "mc-proxy.js")
+    const binary = join(folder, "bin", "mc-proxy.js")
 
     const told = yield* runProgram(process.execPath, [binary, "--version"])
     assert.deepStrictEqual(told, { code: 0, signal: null, stdout: `mc-proxy ${version}\n`, stderr: "" })
@@ -93,11 +115,11 @@ it.live("works from the files of its package alone", () =>
     const backend = yield* startBackend()
     const routes = [{ hostname: "a.test", backend: backend.address }]
     const proxy = yield* startProxy({ listeners: [{ routes }], grpc: ADMIN }, { binary })
-    const ctl = join(folder, "package", "bin", "mcproxyctl.js")
+    const ctl = join(folder, "bin", "mcproxyctl.js")
     const rule = ["firewall", "add", "ip", "192.0.2.1", "--socket", proxy.adminSocket]
     assert.strictEqual((yield* runProgram(process.execPath, [ctl, ...rule])).code, 0)
     const imports = yield* runProgram(process.execPath, ["--input-type=module", "--eval", IMPORTS], {
-      cwd: join(folder, "package"),
+      cwd: folder,
       env: { SOCKET: proxy.adminSocket }
     })
     assert.deepStrictEqual(imports, { code: 0, signal: null, stdout: "192.0.2.1\n", stderr: "" })

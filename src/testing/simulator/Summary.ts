@@ -74,7 +74,7 @@ const SEEDS_MIN = 1000
 
 /** Medians of what a simulation is to be like. */
 const CONNECTIONS_MIN = 50
-const REQUESTS_MIN = 20
+const REQUESTS_MIN = 10
 const MUTATIONS_MIN = 20
 const FAULTS_MIN = 10
 
