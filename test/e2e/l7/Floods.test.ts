@@ -22,7 +22,10 @@ const perStream = (count: number, frames: (stream: number) => ReadonlyArray<Uint
 const OPEN_HEAD = frame(TYPE.headers, FLAG.endStream, 1, Buffer.of(0x82))
 const FIELD = Buffer.of(0, 1, 120, 1, 49)
 
-/** What is sent behind the preface, all of it at once, and what GOAWAY says where it can still be sent. */
+/**
+ * What is sent behind the preface, all of it at once, and what GOAWAY says where it can still be sent: Node's library
+ * calls what it counts itself INTERNAL_ERROR.
+ */
 const FLOODS: Readonly<Record<string, { readonly frames: () => Buffer; readonly code: number }>> = {
   "requests reset at once": {
     frames: () => perStream(5000, (stream) => [headers(stream, pseudo()), resetStream(stream)]),
@@ -39,7 +42,7 @@ const FLOODS: Readonly<Record<string, { readonly frames: () => Buffer; readonly 
   "CONTINUATION without end": {
     frames: () =>
       Buffer.concat([OPEN_HEAD, repeated(frame(TYPE.continuation, FLAG.none, 1, repeated(FIELD, 3000)), 300)]),
-    code: constants.NGHTTP2_ENHANCE_YOUR_CALM
+    code: constants.NGHTTP2_INTERNAL_ERROR
   },
   "empty CONTINUATION": {
     frames: () => Buffer.concat([OPEN_HEAD, repeated(frame(TYPE.continuation, FLAG.none, 1), 50_000)]),
