@@ -64,6 +64,8 @@ const askHttp2 = (
   })
   stream.on("trailers", (trailers) => (record.trailer = String(trailers[TRAILER] ?? "")))
   stream.on("wantTrailers", () => stream.sendTrailers(plan.body.trailer === "" ? {} : { [TRAILER]: plan.body.trailer }))
+  // Node keeps one that was reset while it is read slowly, and with it the connection.
+  stream.on("aborted", () => after(RESET_STREAM_MS, () => stream.destroy()))
   stream.on("close", () => {
     finish(record, isWhole() && stream.readableEnded, journal)
     over()
@@ -72,6 +74,9 @@ const askHttp2 = (
   if (hasBody(record)) writeBody(stream, bodyOf(record), plan.body, after, () => stream.end())
   cancelInTime(record, after, () => stream.close(constants.NGHTTP2_CANCEL))
 }
+
+/** Enough to read what has come before the reset. */
+const RESET_STREAM_MS = 100
 
 /** One after the other. */
 export const talkHttp1 = (talk: Talk): void => {
