@@ -75,10 +75,7 @@ export class ClientConnection implements Retirable {
     this.#fork = fork
     this.#quietSince = grounds.now()
     duplex.on("error", () => (this.#end ??= "reset"))
-    duplex.on("end", () => {
-      this.closing()
-      this.#protocol?.clientEnded()
-    })
+    duplex.on("end", () => this.#clientEnded())
     duplex.on("close", () => this.#closed())
   }
 
@@ -89,6 +86,8 @@ export class ClientConnection implements Retirable {
     this.#look()
     if (this.#isRetired) protocol.finish()
     if (this.duplex.destroyed) this.#closed()
+    // A client may go as the handshake ends, before anybody listens.
+    else if (this.duplex.readableEnded) this.#clientEnded()
   }
 
   /** How it ended, once it has. */
@@ -171,6 +170,11 @@ export class ClientConnection implements Retirable {
   /** Runs `later` once so much time has passed, unless the connection is over by then. */
   after(ms: number, later: () => void): void {
     this.#fork(Effect.delay(Effect.sync(later), ms))
+  }
+
+  #clientEnded(): void {
+    this.closing()
+    this.#protocol?.clientEnded()
   }
 
   #closed(): void {

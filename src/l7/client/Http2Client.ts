@@ -104,8 +104,10 @@ export class Http2Client implements Protocol {
     this.finish()
   }
 
+  /** What a session has yet to send would be waited for, though a client that was reset takes nothing. */
   clientEnded(): void {
-    this.close()
+    this.#session.destroy()
+    this.#connection.duplex.destroy()
   }
 
   #serve(stream: ServerHttp2Stream, flags: number, raw: Fields): void {
