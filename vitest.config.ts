@@ -5,6 +5,8 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     testTimeout: 30_000,
     hookTimeout: 60_000,
-    pool: "forks"
+    pool: "forks",
+    // Vitest would leave a core free. Tests mostly wait for the programs that they start.
+    maxWorkers: "100%"
   }
 })

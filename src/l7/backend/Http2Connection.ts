@@ -183,7 +183,9 @@ export class Http2Connection implements BackendConnection {
     })
     stream.on("close", () => {
       this.#running.delete(stream)
-      request.fail(unavailable(reason ?? `reset with code ${stream.rstCode}`, this.#isUnprocessed(stream)))
+      if (!request.isAnswered) {
+        request.fail(unavailable(reason ?? `reset with code ${stream.rstCode}`, this.#isUnprocessed(stream)))
+      }
       if (this.#isFinished && this.#running.size === 0) this.#session.destroy()
       else this.#owner.freed()
     })

@@ -16,6 +16,7 @@ export class PendingRequest {
   #sent: Effect.Effect<BackendRequest, BackendFailed> | undefined
   #resume: (sent: Effect.Effect<BackendRequest, BackendFailed>) => void = () => {}
   #undo: () => void = () => {}
+  #isAnswered = false
 
   constructor(head: RequestHead, onInterim: (head: ResponseHead) => void) {
     this.head = head
@@ -40,7 +41,13 @@ export class PendingRequest {
     this.#settle(Effect.succeed({ body, response: Deferred.await(this.#response) }))
   }
 
+  /** There is a response, so that nothing else can become of it. */
+  get isAnswered(): boolean {
+    return this.#isAnswered
+  }
+
   respond(response: BackendResponse): void {
+    this.#isAnswered = true
     Deferred.doneUnsafe(this.#response, Effect.succeed(response))
   }
 
