@@ -1,5 +1,6 @@
 /**
- * TLS without its secrets: a ClientHello as any other, one handshake record in answer, and the plain bytes from then on.
+ * TLS without its secrets: a ClientHello as any other, one handshake record in answer, one that the client has finished
+ * (RFC 8446 4.4.4), and the plain bytes from then on.
  *
  * The proxy reads the name as it reads every hello's, both sides agree on ALPN, the client verifies the name, and a
  * handshake fails, is late or is broken off as a real one. Certificates are names here; a context says nothing.
@@ -41,6 +42,7 @@ export const terminate = (connection: SimConnection, tls: NullServerTls): Handsh
         return yield* fail("handshake_failed", "no protocol in common")
       }
       yield* send(connection, answer(alpn, tls.names))
+      yield* receiveMessage(connection, FINISHED, tls.deadline)
       return { duplex: new SimDuplex(connection), alpn }
     })
   )
@@ -56,6 +58,7 @@ export const secure = (connection: SimConnection, tls: NullClientTls): Handshake
         return yield* fail("handshake_failed", `the certificate is for ${names}`)
       }
       const alpn = tls.alpn.find((offered) => offered === protocol)
+      yield* send(connection, clientFinished())
       return { duplex: new SimDuplex(connection), alpn }
     })
   )
@@ -154,6 +157,9 @@ const answer = (alpn: Alpn | undefined, names: ReadonlyArray<string> = []): Buff
   return record(HANDSHAKE, Buffer.concat([header, body]))
 }
 
+/** The client's last word of the handshake. */
+export const clientFinished = (): Buffer => record(HANDSHAKE, Buffer.of(FINISHED, 0, 0, 0))
+
 const readAnswer = (body: Buffer): readonly [protocol: string, names: string] => {
   const [protocol = "", names = ""] = body.toString("latin1").split("\n")
   return [protocol, names]
@@ -187,6 +193,7 @@ const HANDSHAKE = 22
 const ALERT = 21
 const CLIENT_HELLO = 1
 const SERVER_HELLO = 2
+const FINISHED = 20
 const ALPN = 16
 const UNEXPECTED_MESSAGE = 10
 const BAD_CERTIFICATE = 42

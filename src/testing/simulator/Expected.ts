@@ -12,6 +12,7 @@ import type { Plan } from "./Plan.ts"
 import { ip } from "./Parsed.ts"
 import { HOSTNAMES, INNER, PAIRED_RULES, PROXIED, RULES, STRANGE_PEER, type BackendPlan } from "./Site.ts"
 import type { SimEvent } from "./Journal.ts"
+import { handshakeOutcome } from "./WebHandshake.ts"
 import type { WebPlan } from "./WebPlan.ts"
 
 export interface Surroundings {
@@ -107,7 +108,9 @@ const routed = (client: ClientPlan, around: Surroundings): ReadonlyArray<Outcome
  * What backends do is their requests' fate, and the connection's only on HTTP/1.1, where a body is cut off and a request
  * cancelled by its end.
  */
-const webOutcomes = ({ alpn, leaving, requests, resetAfterMs }: WebPlan): ReadonlyArray<Outcome> => {
+const webOutcomes = ({ alpn, handshake, leaving, requests, resetAfterMs }: WebPlan): ReadonlyArray<Outcome> => {
+  const failed = handshakeOutcome(handshake)
+  if (failed !== undefined) return resetAfterMs === undefined ? [failed] : [failed, "reset"]
   const breaksOff = requests.some(
     ({ answer, cancelledAfterMs }) => answer.kind === "cut" || cancelledAfterMs !== undefined
   )

@@ -51,13 +51,8 @@ const CALLER_LEFT = "caller_left"
 const UNANSWERED = "request_unanswered"
 const CUT = "answer_cut"
 
-/** Null TLS has no handshake to wait for, every certificate loads, and a defect is one. */
-const ELSEWHERE: ReadonlySet<Outcome> = new Set([
-  "handshake_failed",
-  "handshake_timeout",
-  "certificate_unavailable",
-  "internal"
-])
+/** Every certificate loads, and a defect is one. */
+const ELSEWHERE: ReadonlySet<Outcome> = new Set(["certificate_unavailable", "internal"])
 
 const COVERED: ReadonlyArray<string> = [
   ...OUTCOMES.filter((outcome) => !ELSEWHERE.has(outcome)),

@@ -6,6 +6,7 @@ import type { ConnectionReset } from "../../net/Connection.ts"
 import type { HandshakeError } from "../../net/Network.ts"
 import type { Received, SimPeer } from "../../net/sim/SimPeer.ts"
 import type { ClientPlan } from "./ClientPlan.ts"
+import { shakeHands } from "./WebHandshake.ts"
 import type { WebPlan } from "./WebPlan.ts"
 import type { RequestRecord } from "./WebRecords.ts"
 import type { After } from "./WebStreams.ts"
@@ -36,7 +37,8 @@ const talk = Effect.fnUntraced(function* (
   const reset = () => peer.reset()
   if (web.resetAfterMs !== undefined) after(web.resetAfterMs, reset)
   yield* peer.write(client.headerBytes)
-  const { alpn, duplex } = yield* peer.secure({ serverName: client.hostname, alpn: web.alpn })
+  const tls = yield* shakeHands(peer, client, web)
+  if (tls === undefined) return
   const records = web.requests.map((plan, index): RequestRecord => ({
     client: client.number,
     index,
@@ -51,6 +53,7 @@ const talk = Effect.fnUntraced(function* (
     isCancelled: false
   }))
   requests.push(...records)
+  const { alpn, duplex } = tls
   const speak = alpn === "h2" ? talkHttp2 : talkHttp1
   speak({ client, web, duplex, records, journal, after, reset })
   yield* untilClosed(duplex)

@@ -5,11 +5,13 @@
 import type { Alpn } from "../../net/Network.ts"
 import { pattern } from "../Bytes.ts"
 import type { Draw } from "../Draw.ts"
+import { drawHandshake, type HandshakePlan } from "./WebHandshake.ts"
 import { BAD_AGENTS } from "./WebSite.ts"
 
 export interface WebPlan {
   /** Without any HTTP/1.1 is spoken, which is also what one says who knows only that. */
   readonly alpn: ReadonlyArray<Alpn>
+  readonly handshake: HandshakePlan
   readonly requests: ReadonlyArray<RequestPlan>
   /** When its requests are over: it closes, resets, or stays until the proxy has enough of it. */
   readonly leaving: "closing" | "resetting" | "staying"
@@ -60,6 +62,7 @@ export interface AnswerPlan {
 
 export const drawWeb = (draw: Draw): WebPlan => ({
   alpn: draw.pick([["h2", "http/1.1"], ["h2"], ["http/1.1"], []] as const),
+  handshake: drawHandshake(draw),
   requests: draw.times(draw.integer(1, 5), () => drawRequest(draw)),
   leaving: draw.weighted({ closing: 7, resetting: 2, staying: 1 }),
   resetAfterMs: draw.chance(12) ? draw.integer(0, 120) : undefined

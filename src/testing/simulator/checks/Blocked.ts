@@ -1,6 +1,6 @@
 /**
  * Who is refused by the firewall has no byte read, reaches no backend, spends no quota, and is told nothing; nobody who
- * is refused anywhere is told anything but a reset.
+ * is refused anywhere is told anything but a reset, unless TLS has told it already.
  */
 import type { Outcome } from "../../../pipeline/Outcome.ts"
 import { nameOf } from "../ClientPlan.ts"
@@ -21,7 +21,8 @@ export const checkBlocked: Check = (run) => {
     const { plan, received } = client
     const problems: Array<string> = []
     const told = received !== undefined && (received.bytes.length > 0 || received.end === "FIN")
-    if (told) problems.push(`is told something although it is refused as ${entry.outcome}`)
+    if (told && !SHAKEN.has(entry.outcome))
+      problems.push(`is told something although it is refused as ${entry.outcome}`)
     if (visitors.has(plan.number)) problems.push(`has reached a backend although it is refused as ${entry.outcome}`)
     if (FIREWALLED.has(entry.outcome)) {
       // On the others the PROXY header has to be read.
@@ -43,6 +44,9 @@ const CARRIED: ReadonlySet<Outcome> = new Set([
   "closed_by_admin",
   "shutdown"
 ])
+
+/** Outcomes of those who have been answered by TLS, and by nobody else. */
+const SHAKEN: ReadonlySet<Outcome> = new Set(["handshake_failed", "handshake_timeout"])
 
 const FIREWALLED: ReadonlySet<Outcome> = new Set(["blocked_ip", "blocked_cidr", "blocked_country", "rate_limited"])
 
