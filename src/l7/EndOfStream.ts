@@ -1,5 +1,5 @@
 /**
- * When a stream of HTTP/2 has ended, when it was only closed, and how it is reset.
+ * When a stream of HTTP/2 has ended, when it was only closed, how it is reset, and how it is let go.
  *
  * Node ends a readable also where its stream was reset or its session has gone, and gives no way to tell what is whole
  * from what was cut off; RST_STREAM with NO_ERROR, which Node itself sends for what is destroyed, looks the same to the
@@ -36,3 +36,18 @@ export const endWhenWhole = (stream: Http2Stream): (() => boolean) => {
 export const resetStream = (stream: Http2Stream, code: number): void => {
   setImmediate(() => stream.close(code))
 }
+
+/**
+ * To be called as the stream emits `close`, its last event. Node keeps a stream of which something was still being
+ * written until the next full collection, and with it whatever its listeners refer to: the whole request, which every
+ * collection before would have to copy.
+ */
+export const letGo = (stream: Http2Stream): void => {
+  // Or each listener that goes is announced to those of this event.
+  stream.removeAllListeners("removeListener")
+  stream.removeAllListeners()
+  stream.on("error", ignore)
+}
+
+/** For the errors of streams whose end is noticed by other means. */
+export const ignore = (): void => {}

@@ -6,7 +6,7 @@
  */
 import { Effect, Result } from "effect"
 import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2"
-import { endWhenWhole, resetStream } from "../EndOfStream.ts"
+import { endWhenWhole, letGo, resetStream } from "../EndOfStream.ts"
 import { endToEnd, endToEndTrailers, FIELD_LIST_BYTES_MAX } from "../Fields.ts"
 import { outgoingBody } from "../Http2Body.ts"
 import type { Fields, RequestHead } from "../Message.ts"
@@ -183,6 +183,7 @@ export class Http2Connection implements BackendConnection {
     })
     stream.on("close", () => {
       this.#running.delete(stream)
+      letGo(stream)
       if (!request.isAnswered) {
         request.fail(unavailable(reason ?? `reset with code ${stream.rstCode}`, this.#isUnprocessed(stream)))
       }

@@ -17,7 +17,7 @@ import {
 import type { Hostname } from "../../snapshot/Hostname.ts"
 import type { BackendPool } from "../backend/Backends.ts"
 import type { Exchange, Follows } from "../Exchange.ts"
-import { endWhenWhole, resetStream } from "../EndOfStream.ts"
+import { endWhenWhole, ignore, letGo, resetStream } from "../EndOfStream.ts"
 import { endToEndTrailers, FIELD_LIST_BYTES_MAX } from "../Fields.ts"
 import { FloodGuard, type Flood } from "../FloodGuard.ts"
 import { grouped, outgoingBody } from "../Http2Body.ts"
@@ -111,13 +111,14 @@ export class Http2Client implements Protocol {
   }
 
   #serve(stream: ServerHttp2Stream, flags: number, raw: Fields): void {
-    stream.on("error", () => {})
+    stream.on("error", ignore)
     const exchange = new Http2Exchange(stream, flags, raw, this.#server, this.#guard)
     if (stream.destroyed || stream.closed || this.#isCut) return this.#abandon(exchange)
     const request = this.#connection.run(exchange, () => this.#over(exchange))
     stream.on("close", () => {
       request.end("gone")
       this.#abandon(exchange)
+      letGo(stream)
     })
   }
 
