@@ -16,6 +16,9 @@ export const FAULT_KINDS = [
   "backend_refused",
   "backend_unreachable",
   "backend_silent",
+  "web_reset",
+  "web_stalling",
+  "web_failing",
   "names_silent",
   "descriptors_gone"
 ] as const
@@ -36,7 +39,7 @@ export interface FaultPlan {
 }
 
 export const drawFaults = (draw: Draw, spanMs: number): FaultPlan => {
-  const timed = draw.times(draw.integer(8, 14), (): TimedFault => ({
+  const timed = draw.times(draw.integer(9, 16), (): TimedFault => ({
     kind: draw.weighted(TIMED_WEIGHTS),
     atMs: draw.integer(1, spanMs),
     forMs: draw.integer(20, 400),
@@ -86,6 +89,9 @@ const TIMED_WEIGHTS: Readonly<Record<TimedFault["kind"], number>> = {
   backend_refused: 6,
   backend_unreachable: 5,
   backend_silent: 6,
+  web_reset: 4,
+  web_stalling: 3,
+  web_failing: 3,
   names_silent: 5,
   descriptors_gone: 6
 }

@@ -59,14 +59,15 @@ export type SimEvent = Happening & {
 
 export class Journal {
   readonly events: Array<SimEvent> = []
-  readonly #now: () => number
+  /** Simulated milliseconds. */
+  readonly now: () => number
 
   constructor(now: () => number) {
-    this.#now = now
+    this.now = now
   }
 
   note(happening: Happening): void {
-    this.events.push({ at: this.#now(), ...happening })
+    this.events.push({ at: this.now(), ...happening })
   }
 }
 

@@ -19,8 +19,11 @@ export const runFault = Effect.fnUntraced(function* (world: World, fault: TimedF
 const begin = (world: World, { forMs, kind, target, atMs }: TimedFault): (() => void) | undefined => {
   const { clients, edgeHost, journal, network, plan } = world
   const note = (subject: string) => journal.note({ _tag: "Fault", kind, until: atMs + forMs, subject })
-  const reachable = plan.site.backends.slice(0, 5)
-  const backend = reachable[target % reachable.length]!
+  const { backends, webBackends } = plan.site
+  const reachable = backends.slice(0, 5)
+  const any = [...reachable, ...webBackends]
+  const backend = any[target % any.length]!
+  const web = webBackends[target % webBackends.length]!
   switch (kind) {
     case "crash":
       if (world.life === undefined) return
@@ -45,6 +48,15 @@ const begin = (world: World, { forMs, kind, target, atMs }: TimedFault): (() => 
       note(backend.name)
       network.setFate(backend.address, FATES[kind])
       return () => network.setFate(backend.address, undefined)
+    case "web_reset":
+      note(web.name)
+      for (const visit of world.webVisits) if (visit.backend === web) visit.peer.reset()
+      return
+    case "web_stalling":
+    case "web_failing":
+      note(web.name)
+      world.webTroubles.set(web.name, kind)
+      return () => void world.webTroubles.delete(web.name)
     case "names_silent":
       note("")
       silenceNames(world, reachable)

@@ -120,6 +120,7 @@ const makeWorld = (
     }),
     life: undefined,
     clients: new Map(),
+    webTroubles: new Map(),
     mutating: 0,
     uncertain: false
   }

@@ -1,6 +1,6 @@
 /** How a backend answers a request, as its plan says, whichever version of HTTP it speaks. */
 import type { Readable, Writable } from "node:stream"
-import { answerBody, type AnswerPlan } from "./WebPlan.ts"
+import { answerBody, answerTrailer, type AnswerPlan } from "./WebPlan.ts"
 import type { ServedRecord } from "./WebRecords.ts"
 import { readBody, writeBody, type After } from "./WebStreams.ts"
 import type { World } from "./World.ts"
@@ -53,7 +53,7 @@ const send = (own: AnswerPlan, served: ServedRecord, responder: Responder, after
   if (own.kind === "break" || (own.kind === "cut" && isBodiless)) return responder.cut()
   if (hasInterim) responder.interim()
   const whole = answerBody(served.client, served.index, own)
-  const trailer = isBodiless || body.isDeclared ? "" : body.trailer
+  const trailer = answerTrailer(served.method, own)
   const fields: Record<string, string> = {}
   if (body.isDeclared && status !== 204) fields["content-length"] = String(body.bytes)
   responder.head(status, fields, !isBodiless, trailer)

@@ -11,7 +11,7 @@ import type { Fields } from "../../l7/Message.ts"
 import type { PeekError } from "../../net/Connection.ts"
 import type { HandshakeError } from "../../net/Network.ts"
 import type { SimPeer } from "../../net/sim/SimPeer.ts"
-import { concat } from "../Bytes.ts"
+import { concat, pattern } from "../Bytes.ts"
 import { answer, type Responder } from "./WebAnswer.ts"
 import { makeAfter, untilClosed } from "./WebClient.ts"
 import { placeOf } from "./WebPlan.ts"
@@ -29,6 +29,8 @@ export const runWebBackend = Effect.fnUntraced(function* (world: World, plan: We
 interface Serving {
   readonly world: World
   readonly plan: WebBackendPlan
+  /** The number of the connection. */
+  readonly visit: number
   readonly duplex: Duplex
   readonly header: Uint8Array
   readonly after: After
@@ -40,11 +42,14 @@ const serve = Effect.fnUntraced(function* (
   peer: SimPeer
 ): Effect.fn.Return<void, PeekError | HandshakeError, Scope.Scope> {
   const after = yield* makeAfter
-  world.webVisits.push({ backend: plan, peer })
+  const visit = world.webVisits.push({ backend: plan, peer })
+  const trouble = world.webTroubles.get(plan.name)
+  if (trouble === "web_stalling") return yield* peer.resetByAny
+  if (trouble === "web_failing") return yield* Effect.asVoid(peer.write(NONSENSE))
   const header = yield* takeHeader(peer)
   const duplex = plan.tls ? (yield* peer.terminate({ alpn: [plan.protocol] })).duplex : peer.asDuplex()
   const speak = plan.protocol === "h2" ? speakHttp2 : speakHttp1
-  speak({ world, plan, duplex, header, after })
+  speak({ world, plan, visit, duplex, header, after })
   yield* untilClosed(duplex)
 })
 
@@ -55,6 +60,9 @@ const takeHeader = Effect.fnUntraced(function* (peer: SimPeer) {
   const head = yield* peer.read(HEADER_BYTES_MIN)
   return concat(head, yield* peer.read(head[14]! * 256 + head[15]!))
 })
+
+/** Neither TLS nor HTTP. */
+const NONSENSE = pattern(40, 200)
 
 /** Said by the backend, since it would be the machine's own time otherwise. */
 const DATE = "Thu, 01 Jan 1970 00:00:00 GMT"
@@ -75,6 +83,10 @@ const speakHttp2 = (serving: Serving): void => {
     const served = note(serving, path, method, raw)
     if (served === undefined) return stream.close(constants.NGHTTP2_INTERNAL_ERROR)
     follow(stream, served, isWhole)
+    // Node keeps one that was reset while it is read slowly.
+    stream
+      .on("aborted", () => (served.goneMs ??= serving.world.journal.now()))
+      .on("close", () => (served.goneMs ??= serving.world.journal.now()))
     let sent = ""
     stream.on("trailers", (trailers) => (served.trailer = String(trailers[TRAILER] ?? "")))
     stream.on("wantTrailers", () => stream.sendTrailers({ [TRAILER]: sent }))
@@ -109,6 +121,7 @@ const speakHttp1 = (serving: Serving): void => {
     const served = note(serving, incoming.url ?? "", incoming.method ?? "", incoming.rawHeaders)
     if (served === undefined) return void duplex.destroy()
     // Node throws away what comes of a request behind its answer.
+    outgoing.on("close", () => (served.goneMs ??= serving.world.journal.now()))
     follow(incoming, served, () => incoming.complete && !outgoing.writableFinished)
     incoming.on("end", () => (served.trailer = incoming.trailers[TRAILER] ?? ""))
     const responder: Responder = {
@@ -133,7 +146,7 @@ const speakHttp1 = (serving: Serving): void => {
 }
 
 const note = (
-  { header, plan, world }: Serving,
+  { header, plan, visit, world }: Serving,
   path: string,
   method: string,
   fields: Fields
@@ -143,6 +156,7 @@ const note = (
   world.journal.note({ _tag: "Served", backend: plan.name, client, index })
   const served: ServedRecord = {
     backend: plan,
+    visit,
     client,
     index,
     method,
@@ -150,6 +164,7 @@ const note = (
     header,
     body: [],
     end: undefined,
+    goneMs: undefined,
     trailer: "",
     isRefused: false
   }

@@ -50,7 +50,7 @@ const talk = Effect.fnUntraced(function* (
     body: [],
     end: undefined,
     trailer: "",
-    isCancelled: false
+    cancelledMs: undefined
   }))
   requests.push(...records)
   const { alpn, duplex } = tls

@@ -122,6 +122,10 @@ export const placeOf = (path: string): readonly [client: number, index: number] 
   return found === null ? undefined : [Number(found[1]), Number(found[2])]
 }
 
+/** What ends the body of such an answer; "": nothing. */
+export const answerTrailer = (method: string, { body }: AnswerPlan): string =>
+  method === "HEAD" || body.bytes === 0 || body.isDeclared ? "" : body.trailer
+
 /** The bodies differ from request to request. */
 export const requestBody = (client: number, index: number, { body }: RequestPlan): Uint8Array =>
   pattern(body.bytes, client * 7 + index)

@@ -21,12 +21,15 @@ export interface RequestRecord {
   readonly body: Array<Uint8Array>
   end: BodyEnd | undefined
   trailer: string
-  isCancelled: boolean
+  /** Simulated milliseconds. `undefined`: it was not cancelled. */
+  cancelledMs: number | undefined
 }
 
 /** A request as a backend saw it. */
 export interface ServedRecord {
   readonly backend: WebBackendPlan
+  /** The number of the connection that it came on. */
+  readonly visit: number
   readonly client: number
   readonly index: number
   readonly method: string
@@ -35,6 +38,8 @@ export interface ServedRecord {
   readonly header: Uint8Array
   readonly body: Array<Uint8Array>
   end: BodyEnd | undefined
+  /** Simulated milliseconds: since when nothing is done about it any more. */
+  goneMs: number | undefined
   trailer: string
   /** It was told that nothing was done about it. */
   isRefused: boolean

@@ -72,7 +72,7 @@ const askHttp2 = (
   })
   readBody(stream, record.body, plan.readPauseMs, after)
   if (hasBody(record)) writeBody(stream, bodyOf(record), plan.body, after, () => stream.end())
-  cancelInTime(record, after, () => stream.close(constants.NGHTTP2_CANCEL))
+  cancelInTime(record, journal, after, () => stream.close(constants.NGHTTP2_CANCEL))
 }
 
 /** Enough to read what has come before the reset. */
@@ -117,7 +117,7 @@ const askHttp1 = ({ after, client, duplex, journal }: Talk, agent: Agent, record
     record.isBackends = incoming.headers[BACKEND_FIELD] !== undefined
     incoming.on("error", () => {})
     incoming.on("end", () => {
-      isRead = !record.isCancelled
+      isRead = record.cancelledMs === undefined
       record.trailer = incoming.trailers[TRAILER] ?? ""
     })
     readBody(incoming, record.body, readPauseMs, after)
@@ -133,7 +133,7 @@ const askHttp1 = ({ after, client, duplex, journal }: Talk, agent: Agent, record
   }
   if (hasBody(record)) writeBody(request, bodyOf(record), body, after, end)
   else request.end()
-  cancelInTime(record, after, () => request.destroy())
+  cancelInTime(record, journal, after, () => request.destroy())
 }
 
 /** Node's pool, of the one stream that there is, which it neither watches nor closes. */
@@ -169,11 +169,11 @@ const finish = (record: RequestRecord, isWhole: boolean, journal: Journal): void
   record.doneAt = journal.events.length
 }
 
-const cancelInTime = (record: RequestRecord, after: After, cancel: () => void): void => {
+const cancelInTime = (record: RequestRecord, journal: Journal, after: After, cancel: () => void): void => {
   if (record.plan.cancelledAfterMs === undefined) return
   after(record.plan.cancelledAfterMs, () => {
     if (record.end !== undefined) return
-    record.isCancelled = true
+    record.cancelledMs = journal.now()
     cancel()
   })
 }

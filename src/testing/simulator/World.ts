@@ -33,6 +33,8 @@ export interface World {
   readonly requests: Array<RequestRecord>
   readonly served: Array<ServedRecord>
   readonly webVisits: Array<WebVisit>
+  /** What is wrong with those that speak HTTP, by name: they say nothing to who comes, or nothing that makes sense. */
+  readonly webTroubles: Map<string, "web_stalling" | "web_failing">
   /** Mutations that are not answered. */
   mutating: number
   /** The last commit's result is not known to the proxy, and so neither whether memory is what the disk has. */

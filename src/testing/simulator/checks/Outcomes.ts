@@ -25,7 +25,8 @@ export const checkOutcomes: Check = (run) => {
     if (entry === undefined) {
       const excused = client.plan.listener === ADDED || wasLost(run, conversation)
       const { kind, web } = client.plan
-      const leaves = kind === "resetting" || kind === "breaking" || web?.resetAfterMs !== undefined || around.wasReset
+      const breaksOff = kind === "resetting" || kind === "breaking" || web?.handshake.kind === "breaking"
+      const leaves = breaksOff || web?.resetAfterMs !== undefined || around.wasReset
       if (!excused && !(leaves && nameless-- > 0)) problems.push(`${nameOf(client.plan)} was accepted and never ended`)
       continue
     }

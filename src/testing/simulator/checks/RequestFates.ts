@@ -85,23 +85,22 @@ const blocked = (around: RequestCircumstances): { readonly may: boolean; readonl
 const refuses = ({ type, value }: L7Policy, { plan }: RequestRecord): boolean =>
   type === "require_header" ? !plan.hasToken : plan.agent.toLowerCase().includes(value)
 
-/** Sockets were few, or something went wrong with backends or the machine while it was there. */
-const isBackendTroubled = ({ conversation, request, run }: RequestCircumstances): boolean => {
+/** Sockets were few, or something went wrong with its backend or the machine while it was there. */
+const isBackendTroubled = ({ conversation, history, request, run }: RequestCircumstances): boolean => {
   if (run.plan.socketsMax < ENOUGH_SOCKETS) return true
+  const { acceptedAt, client } = conversation
+  const backends = history.possible(routeItem(client.plan.listener, client.plan.hostname), acceptedAt)
   const until = request.doneAt ?? run.events.length
-  const acceptedMs = run.events[conversation.acceptedAt]!.at
-  return run.events.some(
-    (event, index) => event._tag === "Fault" && index < until && event.until >= acceptedMs && TROUBLES.has(event.kind)
-  )
+  // Who is dialled while something is wrong is waited for after that.
+  const since = run.events[acceptedAt]!.at - run.plan.settings.connectTimeoutMs - DIALLED_MS
+  return run.events.some((event, index) => {
+    if (event._tag !== "Fault" || index >= until || event.until < since) return false
+    return event.kind === "descriptors_gone" || backends.has(event.subject)
+  })
 }
 
-const TROUBLES: ReadonlySet<string> = new Set([
-  "backend_reset",
-  "backend_refused",
-  "backend_unreachable",
-  "backend_silent",
-  "descriptors_gone"
-])
+/** More than connecting takes. */
+const DIALLED_MS = 100
 
 /** Two for each client, and the listeners. */
 const ENOUGH_SOCKETS = 200
@@ -111,7 +110,7 @@ export const isLeftUnanswered = (around: RequestCircumstances): boolean => {
   const { conversation, history, request, run } = around
   const { acceptedAt, client, endedAt, entry } = conversation
   const { web, listener, hostname } = client.plan
-  if (request.isCancelled || entry === undefined || entry.outcome !== "done") return true
+  if (request.cancelledMs !== undefined || entry === undefined || entry.outcome !== "done") return true
   if (web?.resetAfterMs !== undefined || history.isWritten(routeItem(listener, hostname), acceptedAt, endedAt))
     return true
   return run.events.some((event, index) => index < endedAt && event._tag === "Process" && event.what === "told_to_stop")

@@ -9,7 +9,7 @@ import { nameOf, type ClientPlan } from "../ClientPlan.ts"
 import { conversationsOf, type Conversation } from "../Conversations.ts"
 import { History } from "../History.ts"
 import type { Check, SimRun } from "../SimRun.ts"
-import { answerBody, pathOf, requestBody } from "../WebPlan.ts"
+import { answerBody, answerTrailer, pathOf, requestBody } from "../WebPlan.ts"
 import type { RequestRecord, ServedRecord } from "../WebRecords.ts"
 import { isOf } from "./Bytes.ts"
 import { allowedStatuses, isLeftUnanswered, type RequestCircumstances } from "./RequestFates.ts"
@@ -26,6 +26,7 @@ export const checkRequests: Check = (run) => {
     const circumstances = { run, history, conversation, request, served: served.get(path) ?? [] }
     const problems = [
       ...checkServed(conversation.client.plan, circumstances.served, request),
+      ...checkCancelled(circumstances),
       ...checkAnswer(circumstances),
       ...checkLines(circumstances, lines.get(path) ?? [])
     ]
@@ -48,13 +49,25 @@ const checkServed = (plan: ClientPlan, served: ReadonlyArray<ServedRecord>, requ
     const bytes = concat(...body)
     if (!startsWith(sent, bytes)) problems.push("has another body for its backend")
     if (end === "whole" && bytes.length < sent.length) problems.push("is whole for its backend, and its body is not")
-    if (trailer !== "" && trailer !== planned.trailer) problems.push("has another trailer for its backend")
+    const isOwed = end === "whole" && sent.length > 0 && !planned.isDeclared
+    if ((isOwed || trailer !== "") && trailer !== planned.trailer) problems.push("has another trailer for its backend")
     if (method !== request.plan.method) problems.push("has another method for its backend")
     if (header.length > 0 && !isOf(header, plan)) problems.push("comes from another than the PROXY header names")
     problems.push(...checkFields(plan, fields))
   }
   return problems
 }
+
+/** Nobody goes on with what nobody waits for. */
+const checkCancelled = ({ request, served }: RequestCircumstances): ReadonlyArray<string> => {
+  const { cancelledMs } = request
+  if (cancelledMs === undefined) return []
+  const isLate = served.some(({ goneMs }) => goneMs === undefined || goneMs > cancelledMs + CANCEL_MS)
+  return isLate ? ["is cancelled, and its backend is not told in time"] : []
+}
+
+/** As long as what is on its way before may take, where little at a time is. */
+const CANCEL_MS = 500
 
 /** Said by the proxy, whatever the client has said. */
 const checkFields = ({ hostname, source }: ClientPlan, fields: ServedRecord["fields"]): ReadonlyArray<string> => {
@@ -89,9 +102,11 @@ const checkAnswer = (around: RequestCircumstances): ReadonlyArray<string> => {
   const whole = plan.method === "HEAD" ? new Uint8Array(0) : answerBody(request.client, request.index, plan.answer)
   const bytes = concat(...request.body)
   if (!startsWith(whole, bytes)) problems.push("got what its backend has not sent")
-  const { body, kind } = plan.answer
-  if (request.trailer !== "" && request.trailer !== body.trailer) problems.push("got another trailer")
+  const { kind } = plan.answer
+  const trailer = answerTrailer(plan.method, plan.answer)
+  if (request.trailer !== "" && request.trailer !== trailer) problems.push("got another trailer")
   if (request.end !== "whole") return problems
+  if (request.trailer !== trailer) problems.push("got no trailer, and takes that for whole")
   if (bytes.length < whole.length) problems.push("got less than its backend has sent, and takes it for whole")
   if (kind === "cut" && whole.length > 0) problems.push("takes for whole what its backend has cut off")
   return problems
