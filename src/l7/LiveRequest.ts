@@ -5,6 +5,7 @@
  * first end is the request's.
  */
 import type { Fiber } from "effect"
+import type { PendingRequest } from "./backend/PendingRequest.ts"
 import type { BodyCopy } from "./BodyCopy.ts"
 import type { Exchange } from "./Exchange.ts"
 import type { RequestTrace } from "./RequestTrace.ts"
@@ -25,6 +26,8 @@ export class LiveRequest {
   status: number | undefined
   /** Since when nothing but the head of the response is missing. */
   waitingSince: number | undefined
+  /** What the backend was asked, the last time where that was more than once. */
+  asked: PendingRequest | undefined
   /** The bodies, as far as they have got. */
   upload: BodyCopy | undefined
   download: BodyCopy | undefined

@@ -6,12 +6,12 @@
  * each request that it has run is answered or broken off, counted and logged.
  */
 import { Cause, Effect, Exit, Option, Result } from "effect"
-import type { Scope } from "effect"
 import type { AccessLog } from "../observe/AccessLog.ts"
 import type { ConnectionTrace } from "../pipeline/ConnectionTrace.ts"
 import type { Hostname } from "../snapshot/Hostname.ts"
 import type { IpAddress } from "../net/IpAddress.ts"
-import type { BackendFailed, BackendPool, BackendRequest, BackendResponse } from "./backend/Backends.ts"
+import type { BackendFailed, BackendPool, BackendResponse } from "./backend/Backends.ts"
+import { PendingRequest } from "./backend/PendingRequest.ts"
 import { BodyCopy, type CopyEnd } from "./BodyCopy.ts"
 import type { Refused } from "./Exchange.ts"
 import { fieldOf } from "./Fields.ts"
@@ -45,7 +45,6 @@ export interface RequestGrounds {
 /** Runs a request to its end. */
 export const serveRequest = (request: LiveRequest, grounds: RequestGrounds): Effect.Effect<unknown> =>
   forward(request, grounds).pipe(
-    Effect.scoped,
     Effect.onExit((exit) => conclude(request, grounds, exit)),
     Effect.exit
   )
@@ -64,7 +63,7 @@ const BROKEN_OFF: BrokenOff = { _tag: "broken_off", reason: "the backend broke i
 const forward = Effect.fnUntraced(function* (
   request: LiveRequest,
   grounds: RequestGrounds
-): Effect.fn.Return<void, RequestFailure, Scope.Scope> {
+): Effect.fn.Return<void, RequestFailure> {
   const { exchange } = request
   trace(request, grounds)
   if (exchange.request._tag === "Refused") return yield* Effect.fail(exchange.request)
@@ -79,6 +78,7 @@ const forward = Effect.fnUntraced(function* (
   const asked = ask(request, grounds, { ...head, fields })
   const response = yield* Effect.catch(asked, (failed) => {
     if (!isRepeatable(failed, request)) return Effect.fail(failed)
+    request.asked?.cancel()
     request.upload?.stop()
     return asked
   })
@@ -98,23 +98,23 @@ const trace = (request: LiveRequest, { trace: connection }: RequestGrounds): voi
 
 /** Sends the request, its body as it comes, and waits for the head of the response. */
 const ask = (request: LiveRequest, { now, pool }: RequestGrounds, head: RequestHead) =>
-  Effect.flatMap(
-    pool.send(head, (interim) => {
-      if (request.status === undefined) request.exchange.interim(interim)
-    }),
-    (sent) => {
-      upload(request, sent, head, now)
-      return sent.response
-    }
-  )
+  Effect.suspend(() => {
+    request.asked = new PendingRequest(head, {
+      interim: (interim) => {
+        if (request.status === undefined) request.exchange.interim(interim)
+      },
+      sent: (body) => upload(request, body, now)
+    })
+    return pool.send(request.asked)
+  })
 
-const upload = (request: LiveRequest, sent: BackendRequest, head: RequestHead, now: () => number): void => {
+const upload = (request: LiveRequest, to: OutgoingBody | undefined, now: () => number): void => {
   const { body } = request.exchange
-  if (sent.body === undefined || body === undefined || head.isWebSocket) {
+  if (to === undefined || body === undefined) {
     request.waitingSince = now()
     return
   }
-  request.upload = new BodyCopy(body, sent.body, (end) => {
+  request.upload = new BodyCopy(body, to, (end) => {
     // A backend that takes no more is about to answer.
     if (end === "broken") request.end("gone")
     else request.waitingSince = now()
@@ -180,9 +180,10 @@ const download = (
     return Effect.sync(() => copy.stop())
   })
 
-/** The one place where a request ends. The backend's part is over. */
+/** The one place where a request ends, and the backend's part with it. */
 const conclude = (request: LiveRequest, grounds: RequestGrounds, exit: Exit.Exit<void, RequestFailure>) =>
   Effect.suspend(() => {
+    request.asked?.cancel()
     request.upload?.stop()
     const failure = Exit.isSuccess(exit) ? undefined : Option.getOrUndefined(Cause.findErrorOption(exit.cause))
     const defect = Exit.isFailure(exit) && Cause.hasDies(exit.cause) ? exit.cause : undefined

@@ -82,20 +82,15 @@ export class FakePool implements BackendPool {
 
   onWebSockets(): void {}
 
-  readonly send: BackendPool["send"] = (head, onInterim) =>
-    Effect.acquireRelease(
-      Effect.sync(() => {
-        this.sent.push(head)
-        onInterim({ status: 103, fields: [] })
-        const response = this.#answers.shift() ?? Effect.die("More was sent than there are answers.")
-        if (!head.hasBody) return { body: undefined, response }
-        const body = new Sink()
-        this.bodies.push(body)
-        return { body, response }
-      }),
-      () =>
-        Effect.sync(() => {
-          this.released++
-        })
-    )
+  readonly send: BackendPool["send"] = (request) =>
+    Effect.suspend(() => {
+      const { head, requester } = request
+      this.sent.push(head)
+      request.onCancel(() => this.released++)
+      requester.interim({ status: 103, fields: [] })
+      const body = head.hasBody ? new Sink() : undefined
+      if (body !== undefined) this.bodies.push(body)
+      request.sent(body)
+      return this.#answers.shift() ?? Effect.die("More was sent than there are answers.")
+    })
 }

@@ -12,12 +12,13 @@ import { acquireScoped } from "../../net/Scoped.ts"
 import type { SocketAddress } from "../../net/SocketAddress.ts"
 import { Settings } from "../../pipeline/Settings.ts"
 import type { CompiledL7Route } from "../../routing/RouteTable.ts"
-import type { IncomingBody, OutgoingBody, RequestHead, ResponseHead } from "../Message.ts"
+import type { IncomingBody, OutgoingBody, ResponseHead } from "../Message.ts"
 import type { VirtualHost } from "../VirtualHost.ts"
 import type { BackendConnection, ConnectionOwner } from "./BackendConnection.ts"
 import { dialBackend } from "./BackendDial.ts"
 import { Http1Connection } from "./Http1Connection.ts"
 import { openHttp2, STREAMS_MAX } from "./Http2Connection.ts"
+import type { PendingRequest } from "./PendingRequest.ts"
 import { Pool } from "./Pool.ts"
 
 export class Backends extends Context.Service<
@@ -50,25 +51,14 @@ export interface ClientOfPool {
 
 export interface BackendPool {
   /**
-   * Sends a request's head on a connection that is there or is dialled. Closing the scope before the response has ended
-   * cancels the request at once: RST_STREAM, or the connection's end on HTTP/1.1. `onInterim` is called for each 1xx but
-   * 101, before the response.
+   * Sends a request on a connection that is there or is dialled, and waits for the head of the response. Whoever asks
+   * cancels the request when it is over, however it has ended.
    */
-  send(
-    head: RequestHead,
-    onInterim: (head: ResponseHead) => void
-  ): Effect.Effect<BackendRequest, BackendFailed, Scope.Scope>
+  send(request: PendingRequest): Effect.Effect<BackendResponse, BackendFailed>
   /** Whether a WebSocket can be asked for: always on HTTP/1.1, and on HTTP/2 when the backend said so (RFC 8441 3). */
   readonly takesWebSockets: boolean
   /** Calls back once `takesWebSockets` has become true, until the scope of the pool closes. */
   onWebSockets(listener: () => void): void
-}
-
-export interface BackendRequest {
-  /** Where the request's body goes; `undefined` when the head says that there is none. */
-  readonly body: OutgoingBody | undefined
-  /** The final response's head. */
-  readonly response: Effect.Effect<BackendResponse, BackendFailed>
 }
 
 export interface BackendResponse extends ResponseHead {
@@ -187,7 +177,7 @@ const handleOf = Effect.fnUntraced(function* (pool: Pool): Effect.fn.Return<Back
   const takeBacks: Array<() => void> = []
   yield* acquireScoped(Effect.void, () => takeBacks.forEach((takeBack) => takeBack()))
   return {
-    send: (head, onInterim) => pool.send(head, onInterim),
+    send: (request) => pool.send(request),
     get takesWebSockets() {
       return pool.takesWebSockets
     },

@@ -170,7 +170,7 @@ export class Http2Connection implements BackendConnection {
     let reason: string | undefined
     stream.on("error", (error: NodeJS.ErrnoException) => (reason = error.code ?? error.message))
     stream.on("headers", (headers, _flags, raw) => {
-      request.onInterim({ status: headers[":status"] ?? 0, fields: endToEnd(raw) })
+      request.requester.interim({ status: headers[":status"] ?? 0, fields: endToEnd(raw) })
     })
     stream.on("trailers", (_headers, _flags, raw) => (trailers = endToEndTrailers(raw)))
     stream.on("response", (headers, flags, raw) => {

@@ -4,33 +4,43 @@
  * Whoever has it (those who wait for a connection, then the connection) says with `onCancel` how to take it back. What
  * comes after it is over, cancelled or not, changes nothing.
  */
-import { Deferred, Effect } from "effect"
+import { Effect } from "effect"
 import type { OutgoingBody, RequestHead, ResponseHead } from "../Message.ts"
-import type { BackendFailed, BackendRequest, BackendResponse } from "./Backends.ts"
+import type { BackendFailed, BackendResponse } from "./Backends.ts"
+
+/** Whose request it is. */
+export interface Requester {
+  /** Called for each 1xx but 101. */
+  interim(head: ResponseHead): void
+  /** The head is on its way; `body`: where the request's body goes, `undefined` when the head says that there is none. */
+  sent(body: OutgoingBody | undefined): void
+}
 
 export class PendingRequest {
   readonly head: RequestHead
-  /** For each 1xx but 101. */
-  readonly onInterim: (head: ResponseHead) => void
-  readonly #response = Deferred.makeUnsafe<BackendResponse, BackendFailed>()
-  #sent: Effect.Effect<BackendRequest, BackendFailed> | undefined
-  #resume: (sent: Effect.Effect<BackendRequest, BackendFailed>) => void = () => {}
-  #undo: () => void = () => {}
+  readonly requester: Requester
+  #answer: Effect.Effect<BackendResponse, BackendFailed> | undefined
+  #onAnswer: ((answer: Effect.Effect<BackendResponse, BackendFailed>) => void) | undefined
+  #onTaken: (() => void) | undefined
+  #undo: (() => void) | undefined
   #isAnswered = false
 
-  constructor(head: RequestHead, onInterim: (head: ResponseHead) => void) {
+  constructor(head: RequestHead, requester: Requester) {
     this.head = head
-    this.onInterim = onInterim
+    this.requester = requester
   }
 
-  /** Whether the head has been sent, once a connection has it, which does that or refuses at once. */
-  get whenSent(): Effect.Effect<BackendRequest, BackendFailed> {
-    return this.#sent ?? Effect.die(new Error("No connection has this request."))
+  /** Waits for the head of the response. For one waiter. */
+  get answer(): Effect.Effect<BackendResponse, BackendFailed> {
+    if (this.#answer !== undefined) return this.#answer
+    return Effect.callback((resume) => {
+      this.#onAnswer = resume
+    })
   }
 
-  /** Whom to tell of it where there is no connection yet. */
-  onSent(resume: (sent: Effect.Effect<BackendRequest, BackendFailed>) => void): void {
-    this.#resume = resume
+  /** Calls `listener` once a connection has it, or there will be none. */
+  onTaken(listener: () => void): void {
+    this.#onTaken = listener
   }
 
   onCancel(undo: () => void): void {
@@ -38,7 +48,8 @@ export class PendingRequest {
   }
 
   sent(body: OutgoingBody | undefined): void {
-    this.#settle(Effect.succeed({ body, response: Deferred.await(this.#response) }))
+    this.requester.sent(body)
+    this.#onTaken?.()
   }
 
   /** There is a response, so that nothing else can become of it. */
@@ -48,24 +59,26 @@ export class PendingRequest {
 
   respond(response: BackendResponse): void {
     this.#isAnswered = true
-    Deferred.doneUnsafe(this.#response, Effect.succeed(response))
+    this.#settle(Effect.succeed(response))
   }
 
   /** There is no response; nothing where there is one already. */
   fail(failed: BackendFailed): void {
     this.#settle(Effect.fail(failed))
-    Deferred.doneUnsafe(this.#response, Effect.fail(failed))
+    this.#onTaken?.()
   }
 
+  /** Cancels what the backend is still doing about it: RST_STREAM, or the connection's end on HTTP/1.1. */
   cancel(): void {
     const undo = this.#undo
-    this.#undo = () => {}
-    undo()
+    this.#undo = undefined
+    undo?.()
   }
 
-  #settle(sent: Effect.Effect<BackendRequest, BackendFailed>): void {
-    this.#sent ??= sent
-    this.#resume(this.#sent)
+  #settle(answer: Effect.Effect<BackendResponse, BackendFailed>): void {
+    if (this.#answer !== undefined) return
+    this.#answer = answer
+    this.#onAnswer?.(answer)
   }
 }
 

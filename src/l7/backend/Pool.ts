@@ -5,11 +5,10 @@
  * Each connection has a fiber that dials it, holds its socket, and ends with it; a caller that leaves takes its request
  * back, and the connection that was dialled for it serves the next.
  */
-import { Cause, Deferred, Effect, Exit, Option, Scope } from "effect"
-import type { RequestHead, ResponseHead } from "../Message.ts"
-import type { BackendFailed, BackendRequest } from "./Backends.ts"
+import { Cause, Deferred, Effect, Exit, Option, type Scope } from "effect"
+import type { BackendFailed, BackendResponse } from "./Backends.ts"
 import type { BackendConnection, ConnectionOwner } from "./BackendConnection.ts"
-import { PendingRequest, unavailable } from "./PendingRequest.ts"
+import { unavailable, type PendingRequest } from "./PendingRequest.ts"
 
 export interface PoolOptions {
   /** How many requests one connection usually takes at a time, and how many connections there may be. */
@@ -41,19 +40,14 @@ export class Pool {
     this.#options = options
   }
 
-  send(
-    head: RequestHead,
-    onInterim: (head: ResponseHead) => void
-  ): Effect.Effect<BackendRequest, BackendFailed, Scope.Scope> {
-    return Effect.flatMap(Scope.Scope, (scope) => {
-      const request = new PendingRequest(head, onInterim)
-      return Effect.andThen(
-        Scope.addFinalizer(
-          scope,
-          Effect.sync(() => request.cancel())
-        ),
-        this.#submit(request)
-      )
+  send(request: PendingRequest): Effect.Effect<BackendResponse, BackendFailed> {
+    return Effect.suspend(() => {
+      const connection = this.#takeFree()
+      if (connection !== undefined) {
+        connection.send(request)
+        return request.answer
+      }
+      return this.#waiting.size < WAITING_MAX ? this.#wait(request) : Effect.fail(TOO_MANY)
     })
   }
 
@@ -67,26 +61,18 @@ export class Pool {
     return () => void this.#onWebSockets.delete(listener)
   }
 
-  #submit(request: PendingRequest): Effect.Effect<BackendRequest, BackendFailed> {
-    return Effect.suspend(() => {
-      const connection = this.#takeFree()
-      if (connection !== undefined) {
-        connection.send(request)
-        return request.whenSent
-      }
-      return this.#waiting.size < WAITING_MAX ? this.#wait(request) : Effect.fail(TOO_MANY)
-    })
-  }
-
-  #wait(request: PendingRequest): Effect.Effect<BackendRequest, BackendFailed> {
-    return Effect.callback<BackendRequest, BackendFailed>((resume) => {
-      request.onSent(resume)
+  #wait(request: PendingRequest): Effect.Effect<BackendResponse, BackendFailed> {
+    return Effect.callback<void>((resume) => {
+      request.onTaken(() => resume(Effect.void))
       this.#waiting.add(request)
       this.#dialForWaiting()
       return Effect.sync(() => {
         if (this.#waiting.delete(request) && this.isEmpty) this.#options.onEmpty()
       })
-    }).pipe(Effect.timeoutOrElse({ duration: this.#options.connectTimeoutMs, orElse: () => Effect.fail(LATE) }))
+    }).pipe(
+      Effect.timeoutOrElse({ duration: this.#options.connectTimeoutMs, orElse: () => Effect.fail(LATE) }),
+      Effect.flatMap(() => request.answer)
+    )
   }
 
   /** A connection that has room, the one used last. */

@@ -6,7 +6,7 @@ import type { ServerHttp2Stream } from "node:http2"
 import { connect, createServer, type Socket } from "node:net"
 import { fieldOf } from "../../../src/l7/Fields.ts"
 import { DescriptorBudget } from "../../../src/net/DescriptorBudget.ts"
-import { ask, head, KINDS, NAME, listenOn, poolTo, routeTo, startBackend, takeAll, until, live } from "./World.ts"
+import { ask, head, KINDS, NAME, listenOn, poolTo, routeTo, send, startBackend, takeAll, until, live } from "./World.ts"
 
 const bodyOf = (request: IncomingMessage): Promise<Buffer> =>
   new Promise((resolve) => {
@@ -170,10 +170,7 @@ for (const kind of KINDS) {
         const pool = yield* poolTo(yield* routeTo(backend.port, kind))
         for (const path of ["/before", "/within"]) {
           const scope = yield* Scope.make()
-          const sent = yield* Scope.provide(
-            pool.send(head({ path }), () => {}),
-            scope
-          )
+          const sent = yield* Scope.provide(send(pool, head({ path })), scope)
           if (path === "/within") yield* sent.response
           yield* until(() => begun > ended)
           yield* Scope.close(scope, Exit.void)
@@ -271,7 +268,7 @@ for (const kind of KINDS) {
         )
         const pool = yield* poolTo(yield* routeTo(backend.port, kind))
         const fields = ["sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==", "sec-websocket-version", "13"]
-        const sent = yield* pool.send(head({ isWebSocket: true, hasBody: true, fields }), () => {})
+        const sent = yield* send(pool, head({ isWebSocket: true, hasBody: true, fields }))
         const response = yield* sent.response
         assert.isTrue(pool.takesWebSockets)
         assert.deepStrictEqual([response.status, fieldOf(response.fields, "sec-websocket-protocol")], [200, "chat"])

@@ -4,7 +4,7 @@ import { Effect, Fiber } from "effect"
 import type { Scope } from "effect"
 import { createServer, type Socket } from "node:net"
 import { fieldOf } from "../../../src/l7/Fields.ts"
-import { ask, head, KINDS, listenOn, live, poolTo, routeTo, startBackend, turn, until } from "./World.ts"
+import { ask, head, KINDS, listenOn, live, poolTo, routeTo, send, startBackend, turn, until } from "./World.ts"
 
 const KIND = KINDS[0]!
 
@@ -172,7 +172,7 @@ describe("a connection", () => {
       for (let i = 1; i <= 2; i++) {
         const response = yield* Effect.scoped(
           Effect.gen(function* () {
-            const sent = yield* pool.send(head({ method: "POST", hasBody: true }), () => {})
+            const sent = yield* send(pool, head({ method: "POST", hasBody: true }))
             return yield* sent.response
           })
         )
@@ -194,7 +194,8 @@ describe("a connection", () => {
       const answer = yield* Effect.scoped(
         Effect.gen(function* () {
           const fields = ["expect", "100-continue", "content-length", "4"]
-          const sent = yield* pool.send(
+          const sent = yield* send(
+            pool,
             head({ method: "POST", hasBody: true, contentLength: 4, fields }),
             ({ status }) => interim.push(status)
           )

@@ -5,7 +5,7 @@ import { constants, type Http2Server, type ServerHttp2Session, type ServerHttp2S
 import { createServer, type Server } from "node:net"
 import type { BackendPool } from "../../../src/l7/backend/Backends.ts"
 import { FLAG, frame, framesOf, headers, resetStream, TYPE, type Frame } from "../Http2Frames.ts"
-import { ask, head, KINDS, listenOn, live, poolTo, routeTo, startBackend, takeAll, turn, until } from "./World.ts"
+import { ask, head, KINDS, listenOn, live, poolTo, routeTo, send, startBackend, takeAll, turn, until } from "./World.ts"
 
 const KIND = KINDS[2]!
 
@@ -50,7 +50,7 @@ live(
     const { pool } = yield* poolFor((stream) => stream.respond({ ":status": 204 }, { endStream: true }))
     const upload = head({ method: "POST", hasBody: true })
     // What waits for a connection goes on while that reads the backend's SETTINGS.
-    yield* Effect.scoped(pool.send(upload, () => {}))
+    yield* Effect.scoped(send(pool, upload))
     assert.strictEqual((yield* ask(pool)).status, 204)
   })
 )
@@ -65,7 +65,7 @@ live(
       // What the scope takes back is a stream that Node is reading for.
       const response = yield* Effect.scoped(
         Effect.gen(function* () {
-          const sent = yield* pool.send(head({ method: "POST", hasBody: true }), () => {})
+          const sent = yield* send(pool, head({ method: "POST", hasBody: true }))
           sent.body?.writable.on("error", () => {}).write("enough")
           return yield* sent.response
         })
@@ -266,14 +266,8 @@ describe("a connection", () => {
       yield* Effect.scoped(
         Effect.gen(function* () {
           const [whole, half] = yield* Effect.all([
-            Effect.flatMap(
-              pool.send(head(), () => {}),
-              ({ response }) => response
-            ),
-            Effect.flatMap(
-              pool.send(head({ path: "/half" }), () => {}),
-              ({ response }) => response
-            )
+            Effect.flatMap(send(pool, head()), ({ response }) => response),
+            Effect.flatMap(send(pool, head({ path: "/half" })), ({ response }) => response)
           ])
           assert(whole.body !== undefined && half.body !== undefined)
           for (const socket of backend.sockets) socket.end()
@@ -338,10 +332,7 @@ describe("a connection", () => {
       })
       yield* Effect.scoped(
         Effect.gen(function* () {
-          const response = yield* Effect.flatMap(
-            pool.send(head(), () => {}),
-            (request) => request.response
-          )
+          const response = yield* Effect.flatMap(send(pool, head()), (request) => request.response)
           for (let i = 0; i < 200; i++) yield* turn
           assert.isBelow(sent, 1_000_000)
           assert(response.body !== undefined)

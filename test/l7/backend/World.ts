@@ -5,7 +5,7 @@
  */
 import { NodeFileSystem } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Deferred, Effect, Fiber, Layer } from "effect"
 import type { Scope } from "effect"
 import { createServer as createHttp1, type IncomingMessage, type ServerResponse } from "node:http"
 import {
@@ -20,8 +20,15 @@ import { writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { CertificateAuthority } from "../../../src/devserver/CertificateAuthority.ts"
-import { Backends, type BackendFailed, type BackendPool, type ClientOfPool } from "../../../src/l7/backend/Backends.ts"
-import type { Fields, RequestHead, ResponseHead } from "../../../src/l7/Message.ts"
+import {
+  Backends,
+  type BackendFailed,
+  type BackendPool,
+  type BackendResponse,
+  type ClientOfPool
+} from "../../../src/l7/backend/Backends.ts"
+import { PendingRequest } from "../../../src/l7/backend/PendingRequest.ts"
+import type { Fields, OutgoingBody, RequestHead, ResponseHead } from "../../../src/l7/Message.ts"
 import { VirtualHost } from "../../../src/l7/VirtualHost.ts"
 import { DescriptorBudget } from "../../../src/net/DescriptorBudget.ts"
 import { Dialer } from "../../../src/net/Dialer.ts"
@@ -239,6 +246,30 @@ export interface Answer {
   readonly trailers: Fields
 }
 
+/** A request that a connection has. */
+export interface Sent {
+  /** `undefined` when the head says that there is none. */
+  readonly body: OutgoingBody | undefined
+  readonly response: Effect.Effect<BackendResponse, BackendFailed>
+}
+
+/** Sends the head of a request, which the scope cancels. */
+export const send = (
+  pool: BackendPool,
+  request: RequestHead,
+  interim: (head: ResponseHead) => void = () => {}
+): Effect.Effect<Sent, BackendFailed, Scope.Scope> =>
+  Effect.gen(function* () {
+    const taken = Deferred.makeUnsafe<OutgoingBody | undefined>()
+    const sent = (body: OutgoingBody | undefined) => void Deferred.doneUnsafe(taken, Effect.succeed(body))
+    const pending = new PendingRequest(request, { interim, sent })
+    yield* Effect.addFinalizer(() => Effect.sync(() => pending.cancel()))
+    const answer = yield* Effect.forkScoped(pool.send(pending), { startImmediately: true })
+    const response = Fiber.join(answer)
+    const body = yield* Effect.raceFirst(Deferred.await(taken), Effect.andThen(response, Effect.never))
+    return { body, response }
+  })
+
 /** Sends a request with its body, and takes the whole answer. */
 export const ask = (
   pool: BackendPool,
@@ -248,7 +279,7 @@ export const ask = (
 ): Effect.Effect<Answer, BackendFailed> =>
   Effect.gen(function* () {
     const interim: Array<ResponseHead> = []
-    const sent = yield* pool.send(request, (head) => interim.push(head))
+    const sent = yield* send(pool, request, (head) => interim.push(head))
     if (sent.body !== undefined) {
       sent.body.writable.on("error", () => {}).write(body)
       sent.body.end(trailers)
