@@ -93,6 +93,8 @@ const connectSession = ({ duplex, scheme }: OpenBackend): ClientHttp2Session => 
   // No host is looked up: the authority of each request is its own.
   const session = connect(`${scheme}://backend`, options)
   session.once("connect", () => {
+    // Node says so also of one that was destroyed meanwhile.
+    if (session.destroyed) return
     session.setLocalWindowSize(SESSION_WINDOW_BYTES)
     // A plain socket came paused, and the session reads it itself.
     duplex.resume()

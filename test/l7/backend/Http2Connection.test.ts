@@ -3,9 +3,27 @@ import { assert, describe } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { constants, type Http2Server, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2"
 import { createServer, type Server } from "node:net"
+import { PassThrough } from "node:stream"
+import type { OpenBackend } from "../../../src/l7/backend/BackendDial.ts"
 import type { BackendPool } from "../../../src/l7/backend/Backends.ts"
+import { openHttp2 } from "../../../src/l7/backend/Http2Connection.ts"
+import { FakeConnection } from "../../pipeline/FakeConnection.ts"
 import { FLAG, frame, framesOf, headers, resetStream, TYPE, type Frame } from "../Http2Frames.ts"
-import { ask, head, KINDS, listenOn, live, poolTo, routeTo, send, startBackend, takeAll, turn, until } from "./World.ts"
+import {
+  ask,
+  CLIENT,
+  head,
+  KINDS,
+  listenOn,
+  live,
+  poolTo,
+  routeTo,
+  send,
+  startBackend,
+  takeAll,
+  turn,
+  until
+} from "./World.ts"
 
 const KIND = KINDS[2]!
 
@@ -52,6 +70,19 @@ live(
     // What waits for a connection goes on while that reads the backend's SETTINGS.
     yield* Effect.scoped(send(pool, upload))
     assert.strictEqual((yield* ask(pool)).status, 204)
+  })
+)
+
+live(
+  "is given up in the moment in which it is begun",
+  Effect.gen(function* () {
+    const connection = new FakeConnection({ wait: () => Effect.never }, undefined, CLIENT.destination)
+    const opened: OpenBackend = { connection, duplex: new PassThrough(), scheme: "http" }
+    const owner = { freed: () => {}, ended: () => {} }
+    const opening = yield* Effect.forkChild(openHttp2(opened, owner, 1_000), { startImmediately: true })
+    yield* Fiber.interrupt(opening)
+    // Node calls back for what was begun. What throws there ends the process.
+    yield* until(() => opened.duplex.destroyed)
   })
 )
 
