@@ -98,7 +98,11 @@ const routed = (client: ClientPlan, around: Surroundings): ReadonlyArray<Outcome
   const backends = history.possible(routeItem(client.listener, client.hostname), acceptedAt)
   return [...backends].flatMap((name) => {
     if (name === "") return ["no_route"] as const
-    if (client.web !== undefined) return webOutcomes(client.web)
+    if (client.web !== undefined)
+      return webOutcomes(
+        client.web,
+        around.faults.some(({ kind, subject }) => kind === "web_reset" && subject === name)
+      )
     if (name !== INNER) return carried(client.kind, backendNamed(plan, name), around)
     return innerOutcomes(client, around).flatMap((outcome) => SEEN_FROM_EDGE[outcome] ?? ["reset"])
   })
@@ -108,12 +112,15 @@ const routed = (client: ClientPlan, around: Surroundings): ReadonlyArray<Outcome
  * What backends do is their requests' fate, and the connection's only on HTTP/1.1, where a body is cut off and a request
  * cancelled by its end.
  */
-const webOutcomes = ({ alpn, handshake, leaving, requests, resetAfterMs }: WebPlan): ReadonlyArray<Outcome> => {
+const webOutcomes = (
+  { alpn, handshake, leaving, requests, resetAfterMs }: WebPlan,
+  wasBackendReset: boolean
+): ReadonlyArray<Outcome> => {
   const failed = handshakeOutcome(handshake)
   if (failed !== undefined) return resetAfterMs === undefined ? [failed] : [failed, "reset"]
-  const breaksOff = requests.some(
-    ({ answer, cancelledAfterMs }) => answer.kind === "cut" || cancelledAfterMs !== undefined
-  )
+  const breaksOff =
+    wasBackendReset ||
+    requests.some(({ answer, cancelledAfterMs }) => answer.kind === "cut" || cancelledAfterMs !== undefined)
   const isHttp1 = !alpn.includes("h2")
   const outcomes: Array<Outcome> = ["done"]
   if (resetAfterMs !== undefined || leaving === "resetting" || (isHttp1 && breaksOff)) outcomes.push("reset")

@@ -26,12 +26,18 @@ export const writeBody = (
   writeNext(0)
 }
 
-/** Collects what comes, a piece and then a pause. */
+/** Collects what comes, some of it and then a pause. */
 export const readBody = (readable: Readable, into: Array<Uint8Array>, pauseMs: number, after: After): void => {
+  let sincePause = 0
   readable.on("data", (bytes: Uint8Array) => {
     into.push(bytes)
-    if (pauseMs === 0) return
+    sincePause += bytes.length
+    if (pauseMs === 0 || sincePause < PAUSE_BYTES_MIN) return
+    sincePause = 0
     readable.pause()
     after(pauseMs, () => readable.resume())
   })
 }
+
+/** So that the largest body is read in less time than a proxy waits for a byte. */
+const PAUSE_BYTES_MIN = 1000
