@@ -74,6 +74,8 @@ export class FakePool implements BackendPool {
   readonly bodies: Array<Sink> = []
   /** Requests that are over, or were given up. */
   released = 0
+  /** The status of what comes before each answer. */
+  interim = 103
   readonly #answers: Array<Answer>
 
   constructor(...answers: ReadonlyArray<Answer>) {
@@ -87,7 +89,7 @@ export class FakePool implements BackendPool {
       const { head, requester } = request
       this.sent.push(head)
       request.onCancel(() => this.released++)
-      requester.interim({ status: 103, fields: [] })
+      requester.interim({ status: this.interim, fields: [] })
       const body = head.hasBody ? new Sink() : undefined
       if (body !== undefined) this.bodies.push(body)
       request.sent(body)

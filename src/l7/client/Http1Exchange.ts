@@ -53,6 +53,8 @@ export class Http1Exchange implements Exchange {
 
   interim({ fields, status }: ResponseHead): void {
     if (this.#incoming.httpVersion !== "1.1" || this.#outgoing.headersSent) return
+    // Node closes the connection behind a request that waits for it, unless it is sent by this.
+    if (status === 100) return this.#outgoing.writeContinue()
     // One that cannot be sent is nothing that the client needs.
     Result.try(() => this.#outgoing.writeInformation(status, fields))
   }

@@ -74,6 +74,18 @@ describe("a client of HTTP/1.1", () => {
     })
   )
 
+  it.effect("keeps its connection behind a `100 Continue` that it has waited for", () =>
+    Effect.gen(function* () {
+      const { client, pool, received } = yield* open(answer({ status: 204 }), answer({ status: 404 }))
+      pool.interim = 100
+      client.write(`PUT /1 HTTP/1.1\r\nHost: ${SERVER}\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n`)
+      yield* until("it may go on", () => received.text.startsWith("HTTP/1.1 100 Continue\r\n\r\n"))
+      client.write(`ab${get("/2")}`)
+      yield* until("both are answered", () => received.text.includes(" 404 "))
+      assert.notInclude(received.text.toLowerCase(), "connection: close")
+    })
+  )
+
   it.effect("gets no interim head, no chunks and no second answer in HTTP/1.0", () =>
     Effect.gen(function* () {
       const { client, connection, received } = yield* open(answer({ body: bodyOf("one") }))
