@@ -27,6 +27,8 @@ export class BodyCopy {
   readonly #length: number | undefined
   /** The receiver has been slow before. */
   #waits = false
+  /** An event that its listeners are being told of reaches those that have been taken off meanwhile, too. */
+  #isStopped = false
 
   /**
    * Starts. `onEnd` is called once, unless the copy is stopped before. With the last byte of a body of known `length`, which
@@ -47,6 +49,7 @@ export class BodyCopy {
   /** Takes nothing more from the sender, and leaves the receiver as it is. Nothing where the copy is over. */
   stop(): void {
     if (this.end !== undefined) return
+    this.#isStopped = true
     const { readable } = this.#from
     readable.off("data", this.#pass).off("end", this.#ended).off("close", this.#broken)
     this.#to.writable.off("drain", this.#resume).off("close", this.#refused)
@@ -66,7 +69,7 @@ export class BodyCopy {
   }
 
   readonly #resume = (): void => {
-    if (this.end === undefined) this.#from.readable.resume()
+    if (this.end === undefined && !this.#isStopped) this.#from.readable.resume()
   }
 
   readonly #ended = (): void => this.#finish("ended")
@@ -82,7 +85,7 @@ export class BodyCopy {
 
   /** Listeners stay: with the streams they go by themselves, and taking one off costs as much as putting it on. */
   #finish(end: CopyEnd): void {
-    if (this.end !== undefined) return
+    if (this.end !== undefined || this.#isStopped) return
     if (end !== "ended") this.stop()
     this.end = end
     if (end === "ended" && !this.isWhole) this.#to.end(this.#from.trailers())
