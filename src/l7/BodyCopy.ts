@@ -24,26 +24,30 @@ export class BodyCopy {
   readonly #from: IncomingBody
   readonly #to: OutgoingBody
   readonly #onEnd: (end: CopyEnd) => void
-  readonly #length: number | undefined
   /** The receiver has been slow before. */
   #waits = false
   /** An event that its listeners are being told of reaches those that have been taken off meanwhile, too. */
   #isStopped = false
 
   /**
-   * Starts. `onEnd` is called once, unless the copy is stopped before. With the last byte of a body of known `length`, which
-   * has no trailers, the other side's is ended: on HTTP/2 that is the same frame.
+   * Starts. `onEnd` is called once, unless the copy is stopped before. With the last byte of a body of known length the
+   * other side's is ended: on HTTP/2 that is the same frame.
    */
-  constructor(from: IncomingBody, to: OutgoingBody, onEnd: (end: CopyEnd) => void, length?: number) {
+  constructor(from: IncomingBody, to: OutgoingBody, onEnd: (end: CopyEnd) => void) {
     this.#from = from
     this.#to = to
     this.#onEnd = onEnd
-    this.#length = length
-    to.writable.on("close", this.#refused)
-    from.readable.on("end", this.#ended).on("close", this.#broken).on("data", this.#pass)
-    if (from.readable.destroyed) this.#broken()
+    const { readable } = from
+    if (isHere(from)) {
+      this.#pass(readable.read(from.length) as Uint8Array)
+    } else {
+      to.writable.on("close", this.#refused)
+      readable.on("data", this.#pass)
+    }
+    readable.on("end", this.#ended).on("close", this.#broken)
+    if (readable.destroyed) this.#broken()
     // Paused when another copy of it was stopped.
-    else from.readable.resume()
+    else readable.resume()
   }
 
   /** Takes nothing more from the sender, and leaves the receiver as it is. Nothing where the copy is over. */
@@ -60,7 +64,7 @@ export class BodyCopy {
     if (this.isWhole) return
     this.bytes += chunk.length
     const isTaken = this.#to.writable.write(chunk)
-    if (this.bytes === this.#length) return this.#complete()
+    if (this.bytes === this.#from.length) return this.#complete()
     if (isTaken || this.end !== undefined) return
     this.#from.readable.pause()
     if (this.#waits) return
@@ -92,3 +96,7 @@ export class BodyCopy {
     this.#onEnd(end)
   }
 }
+
+/** Most bodies are small, and come whole with their head. */
+const isHere = ({ length, readable }: IncomingBody): boolean =>
+  length !== 0 && readable.readableLength === length && !readable.destroyed

@@ -36,9 +36,13 @@ export interface ResponseHead {
 /** A body on its way to us. `readable` is destroyed by who sends it when the message breaks off. */
 export interface IncomingBody {
   readonly readable: Readable
+  /** Bytes, where the head says how many, and no trailers follow or nobody has asked for them. */
+  readonly length?: number | undefined
   /** The trailer section; complete once `readable` has ended. */
   readonly trailers: () => Fields
 }
+
+export const noTrailers = (): Fields => []
 
 /** A body on its way from us. */
 export interface OutgoingBody {

@@ -14,7 +14,6 @@ import type { BackendFailed, BackendPool, BackendResponse } from "./backend/Back
 import { PendingRequest } from "./backend/PendingRequest.ts"
 import { BodyCopy, type CopyEnd } from "./BodyCopy.ts"
 import type { Refused } from "./Exchange.ts"
-import { fieldOf } from "./Fields.ts"
 import { withForwarded } from "./ForwardedFields.ts"
 import type { LiveRequest, RequestEnd } from "./LiveRequest.ts"
 import { RequestTrace } from "./RequestTrace.ts"
@@ -82,11 +81,10 @@ const forward = Effect.fnUntraced(function* (
     request.upload?.stop()
     return asked
   })
-  const length = lengthOf(request, response)
-  const out = Result.try(() => respond(request, response, length !== undefined))
+  const out = Result.try(() => respond(request, response))
   if (Result.isFailure(out)) return yield* Effect.fail(NOT_SENDABLE)
   if (response.body !== undefined && out.success !== undefined) {
-    yield* download(request, response.body, out.success, length)
+    yield* download(request, response.body, out.success)
   }
 })
 
@@ -131,10 +129,10 @@ const isRepeatable = (failed: BackendFailed, { upload }: LiveRequest): boolean =
   (upload === undefined || (upload.bytes === 0 && upload.end !== "ended"))
 
 /** Sends the head of the response, and gives where its body goes. */
-const respond = (request: LiveRequest, response: BackendResponse, isSized: boolean): OutgoingBody | undefined => {
+const respond = (request: LiveRequest, response: BackendResponse): OutgoingBody | undefined => {
   const { exchange } = request
   const { body, upgraded } = response
-  const bodied = isSized ? "sized" : body === undefined ? "nothing" : "body"
+  const bodied = body === undefined ? "nothing" : body.length === undefined ? "body" : "sized"
   const out = exchange.respond(response, upgraded === undefined ? bodied : "websocket")
   request.status = upgraded === undefined ? response.status : exchange.acceptedStatus
   if (upgraded !== undefined && exchange.body !== undefined) {
@@ -151,31 +149,14 @@ const NOT_SENDABLE: BackendFailed = {
   reason: "the head of the backend's response cannot be passed on"
 }
 
-/**
- * The length of a body that no trailers follow: the head says it, and the client has not asked for trailers, which who
- * sends a length has none of but by way of exception (RFC 9110 6.5.1).
- */
-const lengthOf = ({ exchange: { request } }: LiveRequest, { body, fields }: BackendResponse): number | undefined => {
-  const takesTrailers = request._tag === "Request" && fieldOf(request.head.fields, "te") !== undefined
-  const length = body === undefined || takesTrailers ? undefined : fieldOf(fields, "content-length")
-  return length !== undefined && LENGTH.test(length) ? Number(length) : undefined
-}
-
-const LENGTH = /^[0-9]+$/
-
-const download = (
-  request: LiveRequest,
-  from: IncomingBody,
-  to: OutgoingBody,
-  length: number | undefined
-): Effect.Effect<void, RequestFailure> =>
+const download = (request: LiveRequest, from: IncomingBody, to: OutgoingBody): Effect.Effect<void, RequestFailure> =>
   Effect.callback<void, RequestFailure>((resume) => {
     const onEnd = (end: CopyEnd) => {
       if (end === "ended") resume(Effect.void)
       else if (end === "broken") resume(Effect.fail(BROKEN_OFF))
       else request.end("gone")
     }
-    const copy = new BodyCopy(from, to, onEnd, length)
+    const copy = new BodyCopy(from, to, onEnd)
     request.download = copy
     return Effect.sync(() => copy.stop())
   })

@@ -8,11 +8,11 @@ import { Result } from "effect"
 import { request as startRequest, type ClientRequest, type IncomingMessage } from "node:http"
 import type { Duplex } from "node:stream"
 import { endToEnd, endToEndTrailers, FIELD_LIST_BYTES_MAX, fieldOf, pairs } from "../Fields.ts"
-import type { Fields, OutgoingBody, RequestHead } from "../Message.ts"
+import { noTrailers, type Fields, type OutgoingBody, type RequestHead } from "../Message.ts"
 import { acceptOf, newKey } from "../WebSocketKey.ts"
 import type { BackendConnection, ConnectionOwner } from "./BackendConnection.ts"
 import type { OpenBackend } from "./BackendDial.ts"
-import { mayHaveBody, unavailable, type PendingRequest } from "./PendingRequest.ts"
+import { lengthOf, mayHaveBody, unavailable, type PendingRequest } from "./PendingRequest.ts"
 
 /** Less than the five seconds after which Node and Apache close a connection: a request that meets that is lost. */
 const IDLE_MS = 4_000
@@ -161,11 +161,13 @@ class Exchange {
     // It has come whole, which Node says only once this returns.
     this.#isWhole = !hasBody
     if (!hasBody) incoming.resume()
+    const fields = endToEnd(incoming.rawHeaders)
+    const length = lengthOf(this.#request.head, fields)
     const trailers = () => endToEndTrailers(incoming.rawTrailers)
     this.#request.respond({
       status,
-      fields: endToEnd(incoming.rawHeaders),
-      body: hasBody ? { readable: incoming, trailers } : undefined,
+      fields,
+      body: hasBody ? { readable: incoming, length, trailers } : undefined,
       upgraded: undefined
     })
   }
@@ -186,7 +188,7 @@ class Exchange {
       status: 200,
       // Whether the client needs one, and which, is its own side's to say.
       fields: fields.filter((_, i) => fields[i - (i % 2)] !== "sec-websocket-accept"),
-      body: { readable: socket, trailers: () => [] },
+      body: { readable: socket, trailers: noTrailers },
       upgraded: { writable: socket, end: () => void socket.end() }
     })
   }

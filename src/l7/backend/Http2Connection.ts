@@ -6,14 +6,14 @@
  */
 import { Effect, Result } from "effect"
 import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2"
-import { endWhenWhole, letGo, resetStream } from "../EndOfStream.ts"
+import { endWhenWhole, ignore, letGo, resetStream } from "../EndOfStream.ts"
 import { endToEnd, endToEndTrailers, FIELD_LIST_BYTES_MAX } from "../Fields.ts"
 import { outgoingBody } from "../Http2Body.ts"
-import type { Fields, RequestHead } from "../Message.ts"
+import { noTrailers, type Fields, type IncomingBody, type RequestHead } from "../Message.ts"
 import type { BackendConnection, ConnectionOwner } from "./BackendConnection.ts"
 import type { OpenBackend } from "./BackendDial.ts"
 import type { BackendFailed, BackendResponse } from "./Backends.ts"
-import { mayHaveBody, unavailable, type PendingRequest } from "./PendingRequest.ts"
+import { lengthOf, mayHaveBody, unavailable, type PendingRequest } from "./PendingRequest.ts"
 
 /** Waits for the backend's SETTINGS, which are the first it says (RFC 9113 3.4). */
 export const openHttp2 = (
@@ -168,17 +168,14 @@ export class Http2Connection implements BackendConnection {
   }
 
   #follow(stream: ClientHttp2Stream, request: PendingRequest): void {
-    let trailers: Fields = []
-    let reason: string | undefined
-    stream.on("error", (error: NodeJS.ErrnoException) => (reason = error.code ?? error.message))
+    stream.on("error", ignore)
     stream.on("headers", (headers, _flags, raw) => {
       request.requester.interim({ status: headers[":status"] ?? 0, fields: endToEnd(raw) })
     })
-    stream.on("trailers", (_headers, _flags, raw) => (trailers = endToEndTrailers(raw)))
     stream.on("response", (headers, flags, raw) => {
       const status = headers[":status"] ?? 0
       const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0 && mayHaveBody(request.head, status)
-      const response = responseOf(stream, request.head, status, raw, hasBody, () => trailers)
+      const response = responseOf(stream, request.head, status, raw, hasBody)
       if (!hasBody) stream.resume()
       if (request.head.isWebSocket && response.upgraded === undefined) stream.end()
       request.respond(response)
@@ -187,7 +184,7 @@ export class Http2Connection implements BackendConnection {
       this.#running.delete(stream)
       letGo(stream)
       if (!request.isAnswered) {
-        request.fail(unavailable(reason ?? `reset with code ${stream.rstCode}`, this.#isUnprocessed(stream)))
+        request.fail(unavailable(reasonOf(stream), this.#isUnprocessed(stream)))
       }
       if (this.#isFinished && this.#running.size === 0) this.#session.destroy()
       else this.#owner.freed()
@@ -236,19 +233,32 @@ const requestFields = (head: RequestHead, scheme: string): Array<string> => {
 
 const responseOf = (
   stream: ClientHttp2Stream,
-  { isWebSocket }: RequestHead,
+  head: RequestHead,
   status: number,
   raw: Fields,
-  hasBody: boolean,
-  trailers: () => Fields
+  hasBody: boolean
 ): BackendResponse => {
-  const isUpgraded = isWebSocket && hasBody && status >= 200 && status < 300
+  const fields = endToEnd(raw)
+  const isUpgraded = head.isWebSocket && hasBody && status >= 200 && status < 300
   return {
     status: isUpgraded ? 200 : status,
-    fields: endToEnd(raw),
-    body: hasBody ? { readable: stream, trailers } : undefined,
+    fields,
+    body: hasBody ? bodyOf(stream, isUpgraded ? undefined : lengthOf(head, fields)) : undefined,
     upgraded: isUpgraded ? { writable: stream, end: () => void stream.end() } : undefined
   }
+}
+
+const bodyOf = (stream: ClientHttp2Stream, length: number | undefined): IncomingBody => {
+  if (length !== undefined) return { readable: stream, length, trailers: noTrailers }
+  let trailers: Fields = []
+  // In time: Node tells of them in a turn of their own.
+  stream.on("trailers", (_headers, _flags, raw) => (trailers = endToEndTrailers(raw)))
+  return { readable: stream, trailers: () => trailers }
+}
+
+const reasonOf = ({ errored, rstCode }: ClientHttp2Stream): string => {
+  if (errored === null) return `reset with code ${rstCode}`
+  return "code" in errored ? String(errored.code) : errored.message
 }
 
 /** Nothing where both ways have ended. */

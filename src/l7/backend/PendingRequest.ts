@@ -5,7 +5,8 @@
  * comes after it is over, cancelled or not, changes nothing.
  */
 import { Effect } from "effect"
-import type { OutgoingBody, RequestHead, ResponseHead } from "../Message.ts"
+import { fieldOf } from "../Fields.ts"
+import type { Fields, OutgoingBody, RequestHead, ResponseHead } from "../Message.ts"
 import type { BackendFailed, BackendResponse } from "./Backends.ts"
 
 /** Whose request it is. */
@@ -85,6 +86,18 @@ export class PendingRequest {
 /** Whether a response can have a body (RFC 9110 6.4.1). */
 export const mayHaveBody = ({ method }: RequestHead, status: number): boolean =>
   method !== "HEAD" && status !== 204 && status !== 304
+
+/**
+ * The length of a response's body that no trailers follow: its head says it, and the client has not asked for trailers,
+ * which who sends a length has none of but by way of exception (RFC 9110 6.5.1).
+ */
+export const lengthOf = (asked: RequestHead, fields: Fields): number | undefined => {
+  if (fieldOf(asked.fields, "te") !== undefined) return undefined
+  const length = fieldOf(fields, "content-length")
+  return length !== undefined && LENGTH.test(length) ? Number(length) : undefined
+}
+
+const LENGTH = /^[0-9]+$/
 
 export const unavailable = (reason: string, unprocessed: boolean): BackendFailed => ({
   _tag: "unavailable",

@@ -8,7 +8,7 @@ import { Result } from "effect"
 import { STATUS_CODES, validateHeaderName, validateHeaderValue, type IncomingMessage } from "node:http"
 import type { Exchange, Follows } from "../Exchange.ts"
 import { fieldOf } from "../Fields.ts"
-import type { Fields, IncomingBody, OutgoingBody, ResponseHead } from "../Message.ts"
+import { noTrailers, type Fields, type IncomingBody, type OutgoingBody, type ResponseHead } from "../Message.ts"
 import { acceptOf } from "../WebSocketKey.ts"
 import type { ClientConnection } from "./ClientConnection.ts"
 
@@ -32,7 +32,7 @@ export class LastExchange implements Exchange {
     this.#connection = connection
     this.#key = incoming === undefined ? undefined : fieldOf(incoming.rawHeaders, "sec-websocket-key")
     const isWebSocket = request._tag === "Request" && request.head.isWebSocket
-    this.body = isWebSocket ? { readable: connection.duplex, trailers: () => [] } : undefined
+    this.body = isWebSocket ? { readable: connection.duplex, trailers: noTrailers } : undefined
   }
 
   interim({ fields, status }: ResponseHead): void {

@@ -107,6 +107,28 @@ live(
   })
 )
 
+live(
+  "says how long a body is, unless the client asks for trailers, which may follow",
+  Effect.gen(function* () {
+    const { pool } = yield* poolFor((stream) => {
+      stream.respond({ ":status": 200, "content-length": 3 }, { waitForTrailers: true })
+      stream.on("wantTrailers", () => stream.sendTrailers({ "x-sum": "7" }))
+      stream.end("one")
+    })
+    for (const [fields, length, trailers] of [
+      [[], 3, []],
+      [["te", "trailers"], undefined, ["x-sum", "7"]]
+    ] as const) {
+      const { response } = yield* send(pool, head({ fields }))
+      const { body } = yield* response
+      assert(body !== undefined)
+      assert.strictEqual(body.length, length)
+      const { bytes, isWhole } = yield* takeAll(body.readable)
+      assert.deepStrictEqual([bytes.toString(), isWhole, body.trailers()], ["one", true, trailers])
+    }
+  })
+)
+
 describe("a stream", () => {
   for (const [name, code, unprocessed] of [
     ["REFUSED_STREAM", constants.NGHTTP2_REFUSED_STREAM, true],

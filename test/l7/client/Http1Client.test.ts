@@ -401,7 +401,10 @@ describe("a WebSocket over HTTP/1.1", () => {
         { objectMode: false }
       )
       const { client, received } = yield* open(
-        answer({ fields: ["content-length", String(large.length)], body: { readable, trailers: () => [] } }),
+        answer({
+          fields: ["content-length", String(large.length)],
+          body: { readable, length: large.length, trailers: () => [] }
+        }),
         answer({ status: 403, body: bodyOf("no") })
       )
       client.write(get("/large") + get("/chat", ...UPGRADE))
