@@ -6,6 +6,7 @@ import { checkLeaks } from "./checks/Leaks.ts"
 import { checkLimits } from "./checks/Limits.ts"
 import { checkOutcomes } from "./checks/Outcomes.ts"
 import { checkRequests } from "./checks/Requests.ts"
+import { checkReuse } from "./checks/Reuse.ts"
 import { checkStored } from "./checks/Stored.ts"
 import type { Check } from "./SimRun.ts"
 
@@ -13,6 +14,7 @@ export const CHECKS: ReadonlyArray<Check> = [
   checkOutcomes,
   checkBytes,
   checkRequests,
+  checkReuse,
   checkBlocked,
   checkLimits,
   checkStored,

@@ -5,7 +5,6 @@ import { RateLimiter } from "../../firewall/RateLimiter.ts"
 import { Network } from "../../net/Network.ts"
 import { DataPlane } from "../../server/DataPlane.ts"
 import { SimProxy, type Replaceable } from "../SimProxy.ts"
-import { checkState } from "./checks/State.ts"
 import { itemsOf } from "./History.ts"
 import type { Life, World } from "./World.ts"
 
@@ -52,7 +51,6 @@ const live = Effect.fnUntraced(function* (world: World, replacement: Replacement
   world.uncertain = false
   journal.note({ _tag: "Process", what: "serving" })
   journal.note({ _tag: "Stored", items: itemsOf(world.disk.stored) })
-  checkState(world, life)
   const stopping = yield* Effect.forkChild(stopInTime(world, life))
   const stopped = yield* Effect.raceFirst(Effect.as(proxy.stopped, true), Effect.as(Deferred.await(lost), false))
   yield* Effect.sync(() => stopping.interruptUnsafe())

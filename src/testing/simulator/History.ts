@@ -41,6 +41,8 @@ interface Write {
   readonly value: string
   readonly from: number
   to: number
+  /** When it has happened, if ever: who has left is not told, but those who asked later are told later. */
+  until: number
   answer: Answer
 }
 
@@ -59,25 +61,34 @@ export class History {
         for (const item of event.items.keys()) this.items.add(item)
       } else if (event._tag === "Asked") {
         const writes = editsOf(event.action).map(([item, value]) => {
-          const write: Write = { value, from: index, to: Infinity, answer: "unknown" }
+          const write: Write = { value, from: index, to: Infinity, until: Infinity, answer: "unknown" }
           this.#writes.set(item, [...(this.#writes.get(item) ?? []), write])
           this.items.add(item)
           return write
         })
         asked.set(event.number, writes)
       } else if (event._tag === "Answered") {
-        for (const write of asked.get(event.number) ?? []) {
+        const own = asked.get(event.number) ?? []
+        for (const write of own) {
           write.to = index
           write.answer = event.answer
         }
+        if (event.answer === "done") this.#settle(own[0]?.from ?? 0, index)
       }
+    }
+  }
+
+  /** What was asked up to an event has happened by now. */
+  #settle(from: number, now: number): void {
+    for (const writes of this.#writes.values()) {
+      for (const write of writes) if (write.from <= from && write.until === Infinity) write.until = now
     }
   }
 
   /** Whether somebody may have written it after one event and before the other. */
   isWritten(item: string, after: number, before: number): boolean {
     return (this.#writes.get(item) ?? []).some(
-      ({ answer, from, to }) => answer !== "refused" && from < before && to > after
+      ({ answer, from, until }) => answer !== "refused" && from < before && until > after
     )
   }
 
@@ -85,7 +96,7 @@ export class History {
   possibleBetween(item: string, from: number, to: number): ReadonlySet<string> {
     const values = new Set(this.possible(item, from))
     for (const write of this.#writes.get(item) ?? []) {
-      if (write.answer !== "refused" && write.from < to && write.to > from) values.add(write.value)
+      if (write.answer !== "refused" && write.from < to && write.until > from) values.add(write.value)
     }
     for (const { at, items } of this.#settled) if (at > from && at < to) values.add(items.get(item) ?? "")
     return values

@@ -4,7 +4,6 @@ import type { AdminError } from "../../admin/AdminError.ts"
 import { toRoute } from "../../admin/Replies.ts"
 import type { Route } from "../../snapshot/Snapshot.ts"
 import type { AdminAction, AdminPlan } from "./AdminPlan.ts"
-import { checkState } from "./checks/State.ts"
 import type { Answer } from "./Journal.ts"
 import { hostname } from "./Parsed.ts"
 import { ADDED, PAIRED_RULES, routeTo } from "./Site.ts"
@@ -17,7 +16,6 @@ export const runOperator = Effect.fnUntraced(function* (world: World, plan: Admi
   if (life === undefined) return
   const { action, cancelledAfterMs, number } = plan
   world.journal.note({ _tag: "Asked", number, action })
-  world.mutating++
   const asking = yield* Effect.forkChild(act(world, life, action))
   if (cancelledAfterMs !== undefined) {
     yield* Effect.sleep(cancelledAfterMs)
@@ -25,12 +23,9 @@ export const runOperator = Effect.fnUntraced(function* (world: World, plan: Admi
   }
   const lost = Effect.as(Deferred.await(life.lost), LOST)
   const { answer, said } = yield* Effect.raceFirst(Effect.map(Fiber.await(asking), toldBy), lost)
-  world.mutating--
   world.journal.note({ _tag: "Answered", number, answer, said })
   if (answer === "died") world.journal.note({ _tag: "Violated", problem: `${action.op} has died: ${said}` })
   if (answer === "done") world.uncertain &&= !changesState(action)
-  else if (answer !== "refused") world.uncertain = true
-  if (world.life === life) checkState(world, life)
 })
 
 /** After one of these is done, the state in memory is the database's. */

@@ -86,6 +86,7 @@ export const drawPlan = (seed: number): Plan => {
     admin: draw.times(draw.integer(22, 40), (i) => drawAdmin(draw, i, spanMs, site)),
     faults: drawFaults(draw, spanMs),
     shutdownAtMs: draw.chance(50) ? draw.integer(Math.floor(spanMs / 2), spanMs) : spanMs + draw.integer(0, 3000),
-    shutdownTimeoutMs: draw.integer(50, 1500)
+    // Most often less than the patience of those who are there.
+    shutdownTimeoutMs: draw.chance(70) ? draw.integer(20, 300) : draw.integer(300, 1500)
   }
 }

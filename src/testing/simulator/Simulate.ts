@@ -13,6 +13,7 @@ import { SimRuntime, SimStuck } from "../SimRuntime.ts"
 import { runBackend } from "./Backend.ts"
 import { certificateFiles } from "./Certificate.ts"
 import { CHECKS } from "./Checks.ts"
+import { watchState } from "./checks/State.ts"
 import { runClient } from "./Client.ts"
 import { runEdge, type Replacement } from "./Edge.ts"
 import { Journal } from "./Journal.ts"
@@ -45,7 +46,10 @@ export const simulate = async (seed: number, { replace = Layer.empty }: Simulate
   const program = Effect.gen(function* () {
     const network = yield* SimNetwork
     const whole = makeWorld(plan, files, journal, network, world)
-    settled.call = () => watchBudget(whole)
+    settled.call = () => {
+      watchBudget(whole)
+      watchState(whole)
+    }
     yield* Effect.scoped(Effect.andThen(play(whole, replace), Effect.sleep(AFTERWARDS_MS)))
     // Now the backends and the second proxy have gone, too.
     yield* Effect.sleep(AFTERWARDS_MS)
@@ -115,14 +119,17 @@ const makeWorld = (
     disk: new SimStore(plan.site.edge, (statement) => {
       const fault = plan.faults.disk.get(places.placeOf(statement) ?? "")
       journal.note({ _tag: "Disk", statement, fault })
+      if (fault?._tag === "Slow") world.diskBusyUntil = journal.now() + fault.ms
+      if (fault?._tag === "Unknown" && statement.step === "commit") world.uncertain = true
       if (fault?._tag === "Crash" && world.life !== undefined) Deferred.doneUnsafe(world.life.lost, Effect.void)
       return fault
     }),
     life: undefined,
     clients: new Map(),
     webTroubles: new Map(),
-    mutating: 0,
-    uncertain: false
+    uncertain: false,
+    diskBusyUntil: 0,
+    checkedRevision: 0
   }
   return world
 }

@@ -71,6 +71,7 @@ export const drawWeb = (draw: Draw): WebPlan => ({
 const drawRequest = (draw: Draw): RequestPlan => {
   const method = draw.weighted({ GET: 5, HEAD: 1, POST: 4, PUT: 1 })
   const hasBody = method === "POST" || method === "PUT"
+  const cancelledAfterMs = draw.chance(20) ? draw.integer(0, 80) : undefined
   return {
     afterMs: draw.integer(0, 60),
     method,
@@ -80,15 +81,16 @@ const drawRequest = (draw: Draw): RequestPlan => {
     isMisdirected: draw.chance(4),
     body: hasBody ? drawBody(draw) : NO_BODY,
     readPauseMs: drawPause(draw),
-    cancelledAfterMs: draw.chance(15) ? draw.integer(0, 80) : undefined,
-    answer: drawAnswer(draw)
+    cancelledAfterMs,
+    answer: drawAnswer(draw, cancelledAfterMs !== undefined)
   }
 }
 
-const drawAnswer = (draw: Draw): AnswerPlan => {
+const drawAnswer = (draw: Draw, isCancelled: boolean): AnswerPlan => {
   const status = draw.weighted({ 200: 8, 404: 1, 503: 1, 204: 1 })
   return {
-    kind: draw.weighted({ whole: 12, early: 4, cut: 2, break: 1, mute: 1, refuse: 1, leave: 1 }),
+    // Who cancels does that most often since nothing comes.
+    kind: draw.weighted({ whole: 12, early: 4, cut: 2, break: 1, mute: isCancelled ? 20 : 1, refuse: 1, leave: 1 }),
     status: Number(status),
     hasInterim: draw.chance(15),
     body: status === "204" ? NO_BODY : drawBody(draw),

@@ -35,10 +35,12 @@ export interface World {
   readonly webVisits: Array<WebVisit>
   /** What is wrong with those that speak HTTP, by name: they say nothing to who comes, or nothing that makes sense. */
   readonly webTroubles: Map<string, "web_stalling" | "web_failing">
-  /** Mutations that are not answered. */
-  mutating: number
   /** The last commit's result is not known to the proxy, and so neither whether memory is what the disk has. */
   uncertain: boolean
+  /** Until then a statement is slow, so that a mutation is under way. */
+  diskBusyUntil: number
+  /** The revision at which the state was last checked. */
+  checkedRevision: number
 }
 
 export interface Life {

@@ -1,6 +1,6 @@
 /**
- * Memory equals the database, at every moment at which no mutation is under way, and so does what connections are
- * decided by. Rules that change together are there together, whoever has left in the middle.
+ * Memory equals the database whenever everybody waits and the disk is idle, whoever has left in the middle, and so does
+ * what connections are decided by. Rules that change together are there together.
  */
 import { HashMap } from "effect"
 import { isDeepStrictEqual } from "node:util"
@@ -12,13 +12,21 @@ import { ip } from "../Parsed.ts"
 import { PAIRED_RULES } from "../Site.ts"
 import type { Life, World } from "../World.ts"
 
-/** To be called whenever a caller has been answered. */
-export const checkState = ({ disk, journal, mutating, uncertain }: World, { control, plane }: Life): void => {
+/** To be called whenever everybody waits. */
+export const watchState = (world: World): void => {
+  const { checkedRevision, disk, diskBusyUntil, journal, life, uncertain } = world
+  if (life === undefined || uncertain || journal.now() < diskBusyUntil) return
+  const { revision } = disk.stored
+  if (revision === checkedRevision && life.control.current.revision === checkedRevision) return
+  world.checkedRevision = revision
+  checkState(world, life)
+}
+
+const checkState = ({ disk, journal }: World, { control, plane }: Life): void => {
   const { revision, ...stored } = disk.stored
   const violated = (problem: string) => journal.note({ _tag: "Violated", problem })
   const paired = PAIRED_RULES.filter((rule) => hasRule(stored, rule)).length
   if (paired !== 0 && paired !== PAIRED_RULES.length) violated("the database has half a change")
-  if (mutating > 0 || uncertain) return
   const { current } = control
   if (current.revision !== revision) violated(`memory is at revision ${current.revision}, the database at ${revision}`)
   if (!isDeepStrictEqual(current.state.toState(), stored)) violated("memory is not what the database holds")
