@@ -113,7 +113,8 @@ export class Pool {
       Effect.flatMap((connection) => {
         member = { connection, isListed: false }
         this.#enter(member)
-        return Deferred.await(ended)
+        // Interrupted, it is closed before its scope resets what is open still: nobody waits for anything on it any more.
+        return Effect.onInterrupt(Deferred.await(ended), () => Effect.sync(() => connection.destroy()))
       }),
       Effect.scoped,
       Effect.onExit((exit) =>

@@ -320,6 +320,7 @@ describe("a pool", () => {
     Effect.gen(function* () {
       const kind = KINDS[0]!
       const heads: Array<string> = []
+      const errors: Array<string> = []
       const inner = yield* startBackend(kind, (_request, response) => void response.end("x"))
       // Takes the header off, as a backend would.
       const outer = yield* listenOn(
@@ -331,7 +332,7 @@ describe("a pool", () => {
             target.write(bytes.subarray(length))
             socket.pipe(target).pipe(socket)
             target.on("error", () => {})
-            socket.on("close", () => target.destroy())
+            socket.on("error", ({ message }) => errors.push(message)).on("close", () => target.destroy())
           })
         })
       )
@@ -347,6 +348,7 @@ describe("a pool", () => {
       }
       assert.strictEqual(heads.length, 2)
       for (const text of heads) assert.include(text, NAME)
+      assert.deepStrictEqual(errors, [], "nothing is reset that was idle")
     })
   )
 
