@@ -54,15 +54,20 @@ export class TlsClient extends Wire {
 /** The handshake has failed; `code` is the alert's, as Node spells it, or the system's. */
 export class HandshakeFailed extends Data.TaggedError("HandshakeFailed")<{ readonly code: string }> {}
 
+export interface TlsClientOptions extends ConnectionOptions {
+  /** An address of this machine's; 127.0.0.0/8 are all its own. */
+  readonly from?: string
+}
+
 /** Connects and shakes hands, by default for HTTP/2 and `SERVER`. */
 export const connectTls = (
   address: string,
-  options: ConnectionOptions = {}
+  { from, ...options }: TlsClientOptions = {}
 ): Effect.Effect<TlsClient, HandshakeFailed, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.callback<TlsClient, HandshakeFailed>((resume) => {
       const { host, port } = splitAddress(address)
-      const tcp = connectSocket({ host, port }, () => {
+      const tcp = connectSocket({ host, port, localAddress: from }, () => {
         const tls = startTls({ socket: tcp, servername: SERVER, ca: trusted, ALPNProtocols: ["h2"], ...options })
         // With TLS 1.2 it comes within the handshake.
         const tickets: Array<Buffer> = []
@@ -89,5 +94,5 @@ export const connectTls = (
   )
 
 /** The same, for HTTP/1.1. */
-export const connectHttp1 = (address: string, options: ConnectionOptions = {}) =>
+export const connectHttp1 = (address: string, options: TlsClientOptions = {}) =>
   connectTls(address, { ALPNProtocols: ["http/1.1"], ...options })
