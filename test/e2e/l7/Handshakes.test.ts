@@ -3,8 +3,7 @@ import { Effect } from "effect"
 import { X509Certificate } from "node:crypto"
 import { renameSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
-import { Duplex } from "node:stream"
-import { connect as startTls, type ConnectionOptions } from "node:tls"
+import type { ConnectionOptions } from "node:tls"
 import { CertificateAuthority } from "../../../src/devserver/CertificateAuthority.ts"
 import { SERVER } from "../../l7/Requests.ts"
 import { grpcAdmin } from "../harness/Admin.ts"
@@ -13,11 +12,10 @@ import { builtBinary } from "../harness/Binary.ts"
 import { identityOf, trusted } from "../harness/Certificates.ts"
 import { runProgram } from "../harness/Program.ts"
 import { ADMIN, startProxy, startProxyIn, type Proxy } from "../harness/Proxy.ts"
-import { within } from "../harness/Watch.ts"
 import { connect } from "../harness/Wire.ts"
 import { startHttp1Backend } from "./HttpBackend.ts"
 import { routeTo, startL7 } from "./L7Site.ts"
-import { connectHttp1, connectTls, type TlsClient } from "./TlsClient.ts"
+import { connectHttp1, connectTls, helloFor, type TlsClient } from "./TlsClient.ts"
 
 const PATH_ASKED = "/asked"
 
@@ -59,7 +57,7 @@ it.live("ends handshakes without anything in common by an alert that says what i
 it.live("ends handshakes that break off or are late, each by its name", () =>
   Effect.gen(function* () {
     const proxy = yield* startL7(yield* startHttp1Backend(), { proxy: { handshake_timeout: "1s" } })
-    const hello = yield* realHello
+    const hello = yield* helloFor(SERVER)
     const begin = Effect.gen(function* () {
       const client = yield* connect(proxy.address)
       yield* client.send(hello)
@@ -81,19 +79,6 @@ it.live("ends handshakes that break off or are late, each by its name", () =>
   })
 )
 
-/** The first bytes of a client of OpenSSL. */
-const realHello = Effect.callback<Buffer>((resume) => {
-  const transport = new Duplex({
-    read: () => {},
-    write: (bytes: Buffer, _encoding, done) => {
-      resume(Effect.succeed(bytes))
-      done()
-    }
-  })
-  const tls = startTls({ socket: transport, servername: SERVER }).on("error", () => {})
-  return Effect.sync(() => tls.destroy())
-}).pipe(within("a ClientHello"))
-
 it.live("resets who comes while the certificate is missing, and serves after mcproxyctl reload", () =>
   Effect.gen(function* () {
     const route = yield* routeTo(yield* startHttp1Backend())
@@ -105,7 +90,7 @@ it.live("resets who comes while the certificate is missing, and serves after mcp
 
     const proxy = yield* startProxyIn(first.folder, config)
     const refused = yield* connect(proxy.address)
-    yield* refused.send(yield* realHello)
+    yield* refused.send(yield* helloFor(SERVER))
     assert.strictEqual(yield* refused.ended, "reset")
     assert.strictEqual(refused.length, 0)
     assert.strictEqual((yield* proxy.accessOf(refused)).outcome, "certificate_unavailable")

@@ -5,6 +5,7 @@
  */
 import { Data, Effect, type Scope } from "effect"
 import { connect as connectSocket, type Socket } from "node:net"
+import { Duplex } from "node:stream"
 import { connect as startTls, type ConnectionOptions, type TLSSocket } from "node:tls"
 import { framesOf, type Frame } from "../../l7/Http2Frames.ts"
 import { SERVER } from "../../l7/Requests.ts"
@@ -96,3 +97,18 @@ export const connectTls = (
 /** The same, for HTTP/1.1. */
 export const connectHttp1 = (address: string, options: TlsClientOptions = {}) =>
   connectTls(address, { ALPNProtocols: ["http/1.1"], ...options })
+
+/** The first bytes of a client of OpenSSL. */
+export const helloFor = (name: string, ALPNProtocols: ReadonlyArray<string> = []): Effect.Effect<Buffer> =>
+  Effect.callback<Buffer>((resume) => {
+    const transport = new Duplex({
+      read: () => {},
+      write: (bytes: Buffer, _encoding, done) => {
+        resume(Effect.succeed(bytes))
+        done()
+      }
+    })
+    const tls = startTls({ socket: transport, servername: name, ALPNProtocols: [...ALPNProtocols] })
+    tls.on("error", () => {})
+    return Effect.sync(() => tls.destroy())
+  }).pipe(within("a ClientHello"))
