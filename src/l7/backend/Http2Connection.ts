@@ -9,7 +9,7 @@ import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } f
 import { endWhenWhole, ignore, letGo, resetStream } from "../EndOfStream.ts"
 import { endToEnd, endToEndTrailers, FIELD_LIST_BYTES_MAX } from "../Fields.ts"
 import { outgoingBody } from "../Http2Body.ts"
-import { noTrailers, type Fields, type IncomingBody, type RequestHead } from "../Message.ts"
+import { noTrailers, type Fields, type IncomingBody, type OutgoingBody, type RequestHead } from "../Message.ts"
 import type { BackendConnection, ConnectionOwner } from "./BackendConnection.ts"
 import type { OpenBackend } from "./BackendDial.ts"
 import type { BackendFailed, BackendResponse } from "./Backends.ts"
@@ -147,10 +147,11 @@ export class Http2Connection implements BackendConnection {
   send(request: PendingRequest): void {
     const { head } = request
     if (head.isWebSocket && !this.takesWebSockets) return request.fail(NO_WEBSOCKETS)
-    const hasBody = head.hasBody && !head.isWebSocket
+    const hasBody = head.hasBody || head.isWebSocket
     const begun = Result.try(() =>
       this.#session.request(requestFields(head, this.#opened.scheme), {
-        endStream: !head.hasBody && !head.isWebSocket,
+        endStream: !hasBody,
+        // Also of a WebSocket, which has none: Node ends a stream before it resets it, unless that has to wait for them.
         waitForTrailers: hasBody
       })
     )
@@ -158,16 +159,17 @@ export class Http2Connection implements BackendConnection {
     const stream = begun.success
     this.#running.set(stream, endWhenWhole(stream))
     this.#requests++
-    this.#follow(stream, request)
+    const body = hasBody ? outgoingBody(stream) : undefined
+    this.#follow(stream, request, body)
     request.onCancel(() => cancel(stream))
-    request.sent(hasBody ? outgoingBody(stream) : undefined)
+    request.sent(head.isWebSocket ? undefined : body)
   }
 
   destroy(): void {
     this.#session.destroy()
   }
 
-  #follow(stream: ClientHttp2Stream, request: PendingRequest): void {
+  #follow(stream: ClientHttp2Stream, request: PendingRequest, sent: OutgoingBody | undefined): void {
     stream.on("error", ignore)
     stream.on("headers", (headers, _flags, raw) => {
       request.requester.interim({ status: headers[":status"] ?? 0, fields: endToEnd(raw) })
@@ -175,7 +177,7 @@ export class Http2Connection implements BackendConnection {
     stream.on("response", (headers, flags, raw) => {
       const status = headers[":status"] ?? 0
       const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0 && mayHaveBody(request.head, status)
-      const response = responseOf(stream, request.head, status, raw, hasBody)
+      const response = responseOf(stream, request.head, status, raw, hasBody, sent)
       if (!hasBody) stream.resume()
       if (request.head.isWebSocket && response.upgraded === undefined) stream.end()
       request.respond(response)
@@ -236,7 +238,8 @@ const responseOf = (
   head: RequestHead,
   status: number,
   raw: Fields,
-  hasBody: boolean
+  hasBody: boolean,
+  sent: OutgoingBody | undefined
 ): BackendResponse => {
   const fields = endToEnd(raw)
   const isUpgraded = head.isWebSocket && hasBody && status >= 200 && status < 300
@@ -244,7 +247,7 @@ const responseOf = (
     status: isUpgraded ? 200 : status,
     fields,
     body: hasBody ? bodyOf(stream, isUpgraded ? undefined : lengthOf(head, fields)) : undefined,
-    upgraded: isUpgraded ? { writable: stream, end: () => void stream.end() } : undefined
+    upgraded: isUpgraded ? sent : undefined
   }
 }
 

@@ -178,7 +178,8 @@ class Http2Exchange implements Exchange {
     if (stream.destroyed || stream.closed)
       return follows === "nothing" ? undefined : { writable: stream, end: () => {} }
     const endStream = follows === "nothing"
-    const waitForTrailers = follows === "body"
+    // Also of a WebSocket, which has none: Node ends a stream before it resets it, unless that has to wait for them.
+    const waitForTrailers = follows === "body" || follows === "websocket"
     stream.respond([":status", String(status), ...fields], { endStream, waitForTrailers })
     this.isAnswered = true
     this.#hasTrailers = waitForTrailers

@@ -87,6 +87,30 @@ live(
 )
 
 live(
+  "does not end a WebSocket that it takes back",
+  Effect.gen(function* () {
+    const seen: Array<string> = []
+    const { pool } = yield* poolFor((stream) => {
+      stream.respond({ ":status": 200 })
+      stream.on("data", (bytes: Buffer) => seen.push(bytes.toString()))
+      // Node ends the body of a stream that was reset, too.
+      stream.on("end", () => stream.rstCode === constants.NGHTTP2_NO_ERROR && seen.push("end"))
+      stream.on("close", () => seen.push(`reset with ${stream.rstCode}`))
+    })
+    yield* Effect.scoped(
+      Effect.gen(function* () {
+        const sent = yield* send(pool, head({ isWebSocket: true, hasBody: true }))
+        const { upgraded } = yield* sent.response
+        upgraded?.writable.on("error", () => {}).write("half")
+        yield* until(() => seen.length > 0)
+      })
+    )
+    yield* until(() => seen.length > 1)
+    assert.deepStrictEqual(seen, ["half", `reset with ${constants.NGHTTP2_CANCEL}`])
+  })
+)
+
+live(
   "ends a request within whose body it is answered, a hundred times",
   Effect.gen(function* () {
     const { backend, pool } = yield* poolFor((stream) => {

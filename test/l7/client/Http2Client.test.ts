@@ -226,6 +226,23 @@ describe("a client of HTTP/2", () => {
     })
   )
 
+  it.effect("does not end a WebSocket that its backend breaks off", () =>
+    Effect.gen(function* () {
+      const fromBackend = new PassThrough()
+      const { session } = yield* open(
+        answer({ body: { readable: fromBackend, trailers: () => [] }, upgraded: new Sink() })
+      )
+      const asked = new Asked(session, "/chat", { ":method": "CONNECT", ":protocol": "websocket" }, true)
+      let ended = false
+      asked.stream.on("end", () => (ended = asked.stream.rstCode === NGHTTP2_NO_ERROR))
+      fromBackend.write("half")
+      yield* until("half has come", () => asked.text === "half")
+      fromBackend.destroy()
+      yield* until("it is over", () => asked.isOver)
+      assert.deepStrictEqual([ended, asked.code], [false, NGHTTP2_INTERNAL_ERROR])
+    })
+  )
+
   it.effect("is let go where no request comes in time", () =>
     Effect.gen(function* () {
       const { connection, goaways } = yield* open()
