@@ -56,7 +56,7 @@ const ELSEWHERE: ReadonlySet<Outcome> = new Set(["certificate_unavailable", "int
 
 const COVERED: ReadonlyArray<string> = [
   ...OUTCOMES.filter((outcome) => !ELSEWHERE.has(outcome)),
-  ...[200, 204, 403, 404, 421, 502, 503, 504].map((status) => `answered_${status}`),
+  ...[101, 200, 204, 403, 404, 421, 501, 502, 503, 504].map((status) => `answered_${status}`),
   UNANSWERED,
   CUT,
   ...FAULT_KINDS,

@@ -4,7 +4,8 @@
  */
 import { Effect } from "effect"
 import type { Scope } from "effect"
-import { createServer } from "node:http"
+import { createHash } from "node:crypto"
+import { createServer, type IncomingMessage } from "node:http"
 import { constants, performServerHandshake } from "node:http2"
 import type { Duplex, Readable } from "node:stream"
 import type { Fields } from "../../l7/Message.ts"
@@ -12,10 +13,10 @@ import type { PeekError } from "../../net/Connection.ts"
 import type { HandshakeError } from "../../net/Network.ts"
 import type { SimPeer } from "../../net/sim/SimPeer.ts"
 import { concat, pattern } from "../Bytes.ts"
-import { answer, type Responder } from "./WebAnswer.ts"
+import { answer, type Named, type Responder } from "./WebAnswer.ts"
 import { makeAfter, untilClosed } from "./WebClient.ts"
 import { placeOf } from "./WebPlan.ts"
-import { BACKEND_FIELD, TRAILER, type ServedRecord } from "./WebRecords.ts"
+import { BACKEND_FIELD, REQUEST_TRAILER, type ServedRecord } from "./WebRecords.ts"
 import type { WebBackendPlan } from "./WebSite.ts"
 import type { After } from "./WebStreams.ts"
 import type { World } from "./World.ts"
@@ -72,7 +73,7 @@ const HEADER_BYTES_MIN = 16
 
 const speakHttp2 = (serving: Serving): void => {
   const { duplex, plan } = serving
-  const session = performServerHandshake(duplex)
+  const session = performServerHandshake(duplex, { settings: { enableConnectProtocol: plan.takesWebSockets } })
   session.on("error", () => {})
   duplex.on("end", () => session.destroy())
   session.on("stream", (stream, headers, _flags, raw) => {
@@ -87,17 +88,17 @@ const speakHttp2 = (serving: Serving): void => {
     stream
       .on("aborted", () => (served.goneMs ??= serving.world.journal.now()))
       .on("close", () => (served.goneMs ??= serving.world.journal.now()))
-    let sent = ""
-    stream.on("trailers", (trailers) => (served.trailer = String(trailers[TRAILER] ?? "")))
-    stream.on("wantTrailers", () => stream.sendTrailers({ [TRAILER]: sent }))
+    let sent: Named = {}
+    stream.on("trailers", (trailers) => (served.trailer = String(trailers[REQUEST_TRAILER] ?? "")))
+    stream.on("wantTrailers", () => stream.sendTrailers(sent))
     const responder: Responder = {
       writable: stream,
       isGone: () => stream.destroyed || stream.closed,
       interim: () => stream.additionalHeaders({ ":status": 103 }),
-      head: (status, fields, hasBody, trailer) => {
-        sent = trailer
+      head: (status, fields, hasBody, trailers) => {
+        sent = trailers
         const all = { ":status": status, [BACKEND_FIELD]: plan.name, date: DATE, ...fields }
-        stream.respond(all, { endStream: !hasBody, waitForTrailers: trailer !== "" })
+        stream.respond(all, { endStream: !hasBody, waitForTrailers: Object.keys(trailers).length > 0 })
       },
       end: () => stream.end(),
       // To close it would end the body, whatever the code is.
@@ -114,6 +115,7 @@ const speakHttp2 = (serving: Serving): void => {
 
 const speakHttp1 = (serving: Serving): void => {
   const { duplex, plan } = serving
+  const end = (): void => void duplex.end()
   const server = createServer({ keepAliveTimeout: 0 }, (incoming, outgoing) => {
     incoming.on("error", () => {})
     outgoing.on("error", () => {})
@@ -123,14 +125,14 @@ const speakHttp1 = (serving: Serving): void => {
     // Node throws away what comes of a request behind its answer.
     outgoing.on("close", () => (served.goneMs ??= serving.world.journal.now()))
     follow(incoming, served, () => incoming.complete && !outgoing.writableFinished)
-    incoming.on("end", () => (served.trailer = incoming.trailers[TRAILER] ?? ""))
+    incoming.on("end", () => (served.trailer = incoming.trailers[REQUEST_TRAILER] ?? ""))
     const responder: Responder = {
       writable: outgoing,
       isGone: () => duplex.destroyed || outgoing.destroyed,
       interim: () => outgoing.writeInformation(103, {}),
       head: (status, fields) => outgoing.writeHead(status, { [BACKEND_FIELD]: plan.name, date: DATE, ...fields }),
-      end: (trailer) => {
-        if (trailer !== "") outgoing.addTrailers({ [TRAILER]: trailer })
+      end: (trailers) => {
+        outgoing.addTrailers(trailers)
         outgoing.end()
       },
       cut: () => duplex.destroy(),
@@ -140,9 +142,45 @@ const speakHttp1 = (serving: Serving): void => {
     }
     answer(serving.world, served, incoming, responder, serving.after)
   })
+  server.on("upgrade", (incoming) => {
+    duplex.off("end", end)
+    openWebSocket(serving, incoming)
+  })
   server.on("clientError", () => duplex.destroy())
-  duplex.on("end", () => duplex.end())
+  duplex.on("end", end)
   server.emit("connection", duplex)
+}
+
+/** Behind its head, which is written by hand, the connection is the WebSocket's. */
+const openWebSocket = (serving: Serving, incoming: IncomingMessage): void => {
+  const { duplex, plan } = serving
+  const served = note(serving, incoming.url ?? "", incoming.method ?? "", incoming.rawHeaders)
+  if (served === undefined) return void duplex.destroy()
+  duplex.on("close", () => (served.goneMs ??= serving.world.journal.now()))
+  follow(duplex, served, () => true)
+  const key = String(incoming.headers["sec-websocket-key"])
+  const responder: Responder = {
+    writable: duplex,
+    isGone: () => duplex.destroyed,
+    interim: () => {},
+    head: (status, fields, hasBody) => {
+      const own = hasBody ? acceptance(key) : { connection: "close" }
+      const all = Object.entries({ [BACKEND_FIELD]: plan.name, date: DATE, ...own, ...fields })
+      const lines = all.map(([name, value]) => `${name}: ${value}\r\n`).join("")
+      duplex.write(`HTTP/1.1 ${hasBody ? 101 : status} \r\n${lines}\r\n`)
+    },
+    end: () => duplex.end(),
+    cut: () => duplex.destroy(),
+    refuse: () => duplex.destroy(),
+    leave: () => {}
+  }
+  answer(serving.world, served, duplex, responder, serving.after)
+}
+
+/** RFC 6455 4.2.2. */
+const acceptance = (key: string): Named => {
+  const accept = createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64")
+  return { connection: "Upgrade", upgrade: "websocket", "sec-websocket-accept": accept }
 }
 
 const note = (

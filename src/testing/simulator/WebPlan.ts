@@ -19,7 +19,11 @@ export interface WebPlan {
   readonly resetAfterMs: number | undefined
 }
 
+/** `grpc` is a call over HTTP/2, whose status is a trailer; of a `websocket` both bodies go at the same time. */
+export type RequestKind = "plain" | "grpc" | "websocket"
+
 export interface RequestPlan {
+  readonly kind: RequestKind
   /** On HTTP/2 since the connection was there, on HTTP/1.1 since the one before was over. */
   readonly afterMs: number
   readonly method: "GET" | "HEAD" | "POST" | "PUT"
@@ -33,6 +37,8 @@ export interface RequestPlan {
   /** How long it takes for each piece that it reads. */
   readonly readPauseMs: number
   readonly cancelledAfterMs: number | undefined
+  /** It says when it will cancel, as calls of gRPC do that have a deadline. */
+  readonly hasDeadline: boolean
   readonly answer: AnswerPlan
 }
 
@@ -46,11 +52,11 @@ export interface BodyPlan {
 }
 
 /**
- * `whole` answers when it has read all, `early` before that; `cut` breaks off in the middle of its body and `break` before
+ * `whole` answers when it has read all, `early` before that, and `chatty` each piece with one of its own; `cut` breaks off in the middle of its body and `break` before
  * its head; `mute` never answers. `refuse` has nothing to do with a request when it comes first, `leave` says that it is
  * the connection's last.
  */
-export type AnswerKind = "whole" | "early" | "cut" | "break" | "mute" | "refuse" | "leave"
+export type AnswerKind = "whole" | "early" | "chatty" | "cut" | "break" | "mute" | "refuse" | "leave"
 
 export interface AnswerPlan {
   readonly kind: AnswerKind
@@ -60,42 +66,82 @@ export interface AnswerPlan {
   readonly readPauseMs: number
 }
 
-export const drawWeb = (draw: Draw): WebPlan => ({
-  alpn: draw.pick([["h2", "http/1.1"], ["h2"], ["http/1.1"], []] as const),
-  handshake: drawHandshake(draw),
-  requests: draw.times(draw.integer(1, 5), () => drawRequest(draw)),
-  leaving: draw.weighted({ closing: 7, resetting: 2, staying: 1 }),
-  resetAfterMs: draw.chance(12) ? draw.integer(0, 120) : undefined
-})
+export const drawWeb = (draw: Draw): WebPlan => {
+  const alpn = draw.pick<ReadonlyArray<Alpn>>([["h2", "http/1.1"], ["h2"], ["http/1.1"], []])
+  const count = draw.integer(1, 5)
+  return {
+    alpn,
+    handshake: drawHandshake(draw),
+    requests: draw.times(count, (i) => drawRequest(draw, drawKind(draw, alpn, i === count - 1))),
+    leaving: draw.weighted({ closing: 7, resetting: 2, staying: 1 }),
+    resetAfterMs: draw.chance(12) ? draw.integer(0, 120) : undefined
+  }
+}
 
-const drawRequest = (draw: Draw): RequestPlan => {
-  const method = draw.weighted({ GET: 5, HEAD: 1, POST: 4, PUT: 1 })
-  const hasBody = method === "POST" || method === "PUT"
+/** On HTTP/1.1 nothing comes behind a WebSocket. */
+const drawKind = (draw: Draw, alpn: ReadonlyArray<Alpn>, isLast: boolean): RequestKind => {
+  if (alpn.includes("h2")) return draw.weighted({ plain: 12, grpc: 5, websocket: 3 })
+  return isLast && draw.chance(25) ? "websocket" : "plain"
+}
+
+const drawRequest = (draw: Draw, kind: RequestKind): RequestPlan => {
+  const method = METHODS[kind] ?? draw.weighted({ GET: 5, HEAD: 1, POST: 4, PUT: 1 })
+  const hasBody = kind !== "plain" || method === "POST" || method === "PUT"
   const cancelledAfterMs = draw.chance(20) ? draw.integer(0, 80) : undefined
   return {
+    kind,
     afterMs: draw.integer(0, 60),
     method,
     agent: draw.chance(15) ? `Mozilla/5.0 (${draw.pick(BAD_AGENTS).toUpperCase()}/1.0)` : "Mozilla/5.0",
     hasToken: draw.chance(70),
     isForged: draw.chance(25),
     isMisdirected: draw.chance(4),
-    body: hasBody ? drawBody(draw) : NO_BODY,
+    body: hasBody ? framed(drawBody(draw), kind, "") : NO_BODY,
     readPauseMs: drawPause(draw),
     cancelledAfterMs,
-    answer: drawAnswer(draw, cancelledAfterMs !== undefined)
+    hasDeadline: kind === "grpc" && draw.chance(50),
+    answer: drawAnswer(draw, kind, cancelledAfterMs !== undefined)
   }
 }
 
-const drawAnswer = (draw: Draw, isCancelled: boolean): AnswerPlan => {
-  const status = draw.weighted({ 200: 8, 404: 1, 503: 1, 204: 1 })
+const METHODS: Readonly<Record<RequestKind, RequestPlan["method"] | undefined>> = {
+  plain: undefined,
+  grpc: "POST",
+  websocket: "GET"
+}
+
+const drawAnswer = (draw: Draw, kind: RequestKind, isCancelled: boolean): AnswerPlan => {
+  const status = draw.weighted(STATUSES[kind])
   return {
-    // Who cancels does that most often since nothing comes.
-    kind: draw.weighted({ whole: 12, early: 4, cut: 2, break: 1, mute: isCancelled ? 20 : 1, refuse: 1, leave: 1 }),
+    kind: draw.weighted({
+      whole: 12,
+      early: 4,
+      chatty: kind === "grpc" ? 8 : 0,
+      cut: 2,
+      break: 1,
+      // Who cancels does that most often since nothing comes.
+      mute: isCancelled ? 20 : 1,
+      refuse: 1,
+      leave: 1
+    }),
     status: Number(status),
-    hasInterim: draw.chance(15),
-    body: status === "204" ? NO_BODY : drawBody(draw),
+    hasInterim: kind === "plain" && draw.chance(15),
+    body: status === "204" ? NO_BODY : framed(drawBody(draw), kind, draw.pick(["0", "5", "13"])),
     readPauseMs: drawPause(draw)
   }
+}
+
+/** Any 2xx accepts a WebSocket. */
+const STATUSES: Readonly<Record<RequestKind, Readonly<Record<"200" | "204" | "404" | "503", number>>>> = {
+  plain: { 200: 8, 204: 1, 404: 1, 503: 1 },
+  grpc: { 200: 1, 204: 0, 404: 0, 503: 0 },
+  websocket: { 200: 8, 204: 0, 404: 1, 503: 1 }
+}
+
+/** How such a body ends: the status of a call is one of its trailers, and a WebSocket has none. */
+const framed = (body: BodyPlan, kind: RequestKind, callStatus: string): BodyPlan => {
+  if (kind === "plain") return body
+  return { ...body, isDeclared: false, trailer: kind === "grpc" ? callStatus : "" }
 }
 
 /** Some are larger than all that a way holds. */
@@ -124,9 +170,14 @@ export const placeOf = (path: string): readonly [client: number, index: number] 
   return found === null ? undefined : [Number(found[1]), Number(found[2])]
 }
 
-/** What ends the body of such an answer; "": nothing. */
-export const answerTrailer = (method: string, { body }: AnswerPlan): string =>
-  method === "HEAD" || body.bytes === 0 || body.isDeclared ? "" : body.trailer
+/** A WebSocket of which that becomes one. */
+export const isAccepted = ({ answer, kind }: RequestPlan): boolean => kind === "websocket" && answer.status === 200
+
+/** What ends such an answer; "": nothing. A call without a body has its status in the head. */
+export const answerTrailer = ({ answer: { body }, kind, method }: RequestPlan): string => {
+  if (kind === "grpc") return body.trailer
+  return method === "HEAD" || body.bytes === 0 || body.isDeclared ? "" : body.trailer
+}
 
 /** The bodies differ from request to request. */
 export const requestBody = (client: number, index: number, { body }: RequestPlan): Uint8Array =>

@@ -47,5 +47,7 @@ export interface ServedRecord {
 
 /** By which a client tells a backend's answer from the proxy's own. */
 export const BACKEND_FIELD = "x-answered-by"
-/** The trailer of a body that has one. */
-export const TRAILER = "x-checksum"
+/** The trailer of a request's body that has one. */
+export const REQUEST_TRAILER = "x-checksum"
+/** And of an answer's. */
+export const trailerName = ({ kind }: RequestPlan): string => (kind === "grpc" ? "grpc-status" : REQUEST_TRAILER)

@@ -11,6 +11,8 @@ export interface WebBackendPlan {
   readonly address: SocketAddress
   readonly protocol: L7Route["backendProtocol"]
   readonly tls: boolean
+  /** On HTTP/2 it says so by its SETTINGS (RFC 8441 3). */
+  readonly takesWebSockets: boolean
 }
 
 export const WEB_HOSTNAMES = Array.from({ length: 5 }, (_, i) => `w${i}.test`)
@@ -37,7 +39,8 @@ export const drawWebBackends = (draw: Draw): ReadonlyArray<WebBackendPlan> =>
       name: `${address.ip.text}:${address.port}`,
       address,
       protocol: i % 2 === 0 ? "h2" : "http/1.1",
-      tls: i < 2 ? i === 0 : draw.chance(50)
+      tls: i < 2 ? i === 0 : draw.chance(50),
+      takesWebSockets: i % 2 === 1 || draw.chance(70)
     }
   })
 

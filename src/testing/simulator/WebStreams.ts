@@ -14,7 +14,7 @@ export const writeBody = (
   over: () => void
 ): void => {
   const writeNext = (at: number): void => {
-    if (writable.destroyed) return
+    if (writable.destroyed || writable.writableEnded) return
     if (at >= bytes.length) return over()
     const goOn = (): void => {
       if (pauseMs === 0) writeNext(at + pieceBytes)

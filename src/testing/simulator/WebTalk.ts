@@ -6,9 +6,9 @@ import type { Duplex } from "node:stream"
 import { endWhenWhole } from "../../l7/EndOfStream.ts"
 import type { ClientPlan } from "./ClientPlan.ts"
 import type { Journal } from "./Journal.ts"
-import { pathOf, requestBody, type WebPlan } from "./WebPlan.ts"
-import { BACKEND_FIELD, TRAILER, type RequestRecord } from "./WebRecords.ts"
-import { REQUIRED_FIELD } from "./WebSite.ts"
+import { authorityOf, begin, bodyOf, cancelInTime, fieldsOf, finish, hasBody } from "./WebAsking.ts"
+import { pathOf, type WebPlan } from "./WebPlan.ts"
+import { BACKEND_FIELD, REQUEST_TRAILER, trailerName, type RequestRecord } from "./WebRecords.ts"
 import { readBody, writeBody, type After } from "./WebStreams.ts"
 
 export interface Talk {
@@ -43,14 +43,17 @@ const askHttp2 = (
   over: () => void
 ): void => {
   const { plan } = record
-  const headers = Object.fromEntries([
-    [":method", plan.method],
+  const isWebSocket = plan.kind === "websocket"
+  if (isWebSocket && session.remoteSettings.enableConnectProtocol !== true) return over()
+  const headers = Object.fromEntries<string>([
+    ...(isWebSocket ? EXTENDED_CONNECT : [[":method", plan.method] as const]),
     [":path", pathOf(record.client, record.index)],
     [":authority", authorityOf(client, record)],
     ...fieldsOf(record)
   ])
   // Without that Node ends the body of a request that is cancelled.
-  const options = { endStream: !hasBody(record), waitForTrailers: hasBody(record) }
+  const isOpen = hasBody(record) || isWebSocket
+  const options = { endStream: !isOpen, waitForTrailers: isOpen }
   const begun = Result.try(() => session.request(headers, options))
   // The proxy has said that it takes no more.
   if (Result.isFailure(begun)) return over()
@@ -58,12 +61,19 @@ const askHttp2 = (
   const isWhole = endWhenWhole(stream)
   begin(record, journal)
   stream.on("error", () => {})
+  const say = () => writeBody(stream, bodyOf(record), plan.body, after, () => stream.end())
   stream.on("response", (answer) => {
     record.statuses.push(answer[":status"] ?? 0)
     record.isBackends = answer[BACKEND_FIELD] !== undefined
+    record.trailer = String(answer[trailerName(plan)] ?? "")
+    if (!isWebSocket) return
+    if (answer[":status"] === 200) say()
+    else stream.end()
   })
-  stream.on("trailers", (trailers) => (record.trailer = String(trailers[TRAILER] ?? "")))
-  stream.on("wantTrailers", () => stream.sendTrailers(plan.body.trailer === "" ? {} : { [TRAILER]: plan.body.trailer }))
+  stream.on("trailers", (trailers) => (record.trailer = String(trailers[trailerName(plan)] ?? "")))
+  stream.on("wantTrailers", () => {
+    stream.sendTrailers(plan.body.trailer === "" ? {} : { [REQUEST_TRAILER]: plan.body.trailer })
+  })
   // Node keeps one that was reset while it is read slowly, and with it the connection.
   stream.on("aborted", () => after(RESET_STREAM_MS, () => stream.destroy()))
   stream.on("close", () => {
@@ -71,9 +81,16 @@ const askHttp2 = (
     over()
   })
   readBody(stream, record.body, plan.readPauseMs, after)
-  if (hasBody(record)) writeBody(stream, bodyOf(record), plan.body, after, () => stream.end())
+  if (hasBody(record)) say()
   cancelInTime(record, journal, after, () => stream.close(constants.NGHTTP2_CANCEL))
 }
+
+/** RFC 8441 4. */
+const EXTENDED_CONNECT: ReadonlyArray<readonly [string, string]> = [
+  [":method", "CONNECT"],
+  [":protocol", "websocket"],
+  [":scheme", "https"]
+]
 
 /** Enough to read what has come before the reset. */
 const RESET_STREAM_MS = 100
@@ -104,10 +121,11 @@ const askHttp1 = ({ after, client, duplex, journal }: Talk, agent: Agent, record
     agent,
     method,
     path: pathOf(record.client, record.index),
-    headers: ["host", authorityOf(client, record), ...fieldsOf(record).flat()],
+    headers: ["host", authorityOf(client, record), ...upgradeOf(record), ...fieldsOf(record).flat()],
     setHost: false
   })
   let isRead = false
+  let isUpgraded = false
   let isWhole = (): boolean => false
   begin(record, journal)
   request.on("error", () => {})
@@ -118,23 +136,46 @@ const askHttp1 = ({ after, client, duplex, journal }: Talk, agent: Agent, record
     incoming.on("error", () => {})
     incoming.on("end", () => {
       isRead = record.cancelledMs === undefined
-      record.trailer = incoming.trailers[TRAILER] ?? ""
+      record.trailer = incoming.trailers[trailerName(record.plan)] ?? ""
     })
     readBody(incoming, record.body, readPauseMs, after)
   })
+  request.on("upgrade", (incoming, socket, first) => {
+    isUpgraded = true
+    record.isBackends = incoming.headers[BACKEND_FIELD] !== undefined
+    if (first.length > 0) socket.unshift(first)
+    socket.on("end", () => (isRead = record.cancelledMs === undefined))
+    socket.on("close", () => {
+      finish(record, isRead, journal)
+      over()
+    })
+    record.statuses.push(incoming.statusCode ?? 0)
+    readBody(socket, record.body, readPauseMs, after)
+    writeBody(socket, bodyOf(record), record.plan.body, after, () => socket.end())
+  })
   request.on("close", () => {
+    if (isUpgraded) return
     finish(record, isWhole(), journal)
     over()
   })
   const { body } = record.plan
   const end = (): void => {
-    if (body.trailer !== "" && !body.isDeclared) request.addTrailers({ [TRAILER]: body.trailer })
+    if (body.trailer !== "" && !body.isDeclared) request.addTrailers({ [REQUEST_TRAILER]: body.trailer })
     request.end()
   }
   if (hasBody(record)) writeBody(request, bodyOf(record), body, after, end)
   else request.end()
-  cancelInTime(record, journal, after, () => request.destroy())
+  cancelInTime(record, journal, after, () => {
+    request.destroy()
+    if (isUpgraded) duplex.destroy()
+  })
 }
+
+/** RFC 6455 4.1. Its key need not be hard to guess here. */
+const upgradeOf = ({ plan: { kind } }: RequestRecord): ReadonlyArray<string> =>
+  kind === "websocket"
+    ? ["connection", "Upgrade", "upgrade", "websocket", "sec-websocket-key", Buffer.alloc(16, 7).toString("base64")]
+    : []
 
 /** Node's pool, of the one stream that there is, which it neither watches nor closes. */
 class OneSocketAgent extends Agent {
@@ -155,51 +196,3 @@ class OneSocketAgent extends Agent {
 
   override reuseSocket(): void {}
 }
-
-const begin = (record: RequestRecord, journal: Journal): void => {
-  journal.note({ _tag: "Requested", client: record.client, index: record.index })
-  record.sentAt = journal.events.length
-}
-
-const finish = (record: RequestRecord, isWhole: boolean, journal: Journal): void => {
-  record.end = isWhole && record.statuses.length > 0 ? "whole" : "cut"
-  const { client, end, index, statuses } = record
-  const bytes = record.body.reduce((sum, { length }) => sum + length, 0)
-  journal.note({ _tag: "Responded", client, index, status: statuses[0], end, bytes })
-  record.doneAt = journal.events.length
-}
-
-const cancelInTime = (record: RequestRecord, journal: Journal, after: After, cancel: () => void): void => {
-  if (record.plan.cancelledAfterMs === undefined) return
-  after(record.plan.cancelledAfterMs, () => {
-    if (record.end !== undefined) return
-    record.cancelledMs = journal.now()
-    cancel()
-  })
-}
-
-const hasBody = ({ plan: { method } }: RequestRecord): boolean => method === "POST" || method === "PUT"
-
-const bodyOf = (record: RequestRecord): Uint8Array => requestBody(record.client, record.index, record.plan)
-
-const authorityOf = ({ hostname }: ClientPlan, { plan }: RequestRecord): string =>
-  plan.isMisdirected ? "elsewhere.test" : hostname
-
-const fieldsOf = (record: RequestRecord): ReadonlyArray<readonly [string, string]> => {
-  const { agent, body, hasToken, isForged } = record.plan
-  return [
-    ["user-agent", agent],
-    ...(hasToken ? [[REQUIRED_FIELD, "yes"] as const] : []),
-    ...(isForged ? FORGED : []),
-    ...(hasBody(record) && body.isDeclared ? [["content-length", String(body.bytes)] as const] : [])
-  ]
-}
-
-/** What only the proxy may say, and what an application may take for it. */
-const FORGED: ReadonlyArray<readonly [string, string]> = [
-  ["x-forwarded-for", "203.0.113.99"],
-  ["x-real-ip", "203.0.113.99"],
-  ["x_real_ip", "203.0.113.99"],
-  ["x-forwarded-host", "admin.test"],
-  ["forwarded", "for=203.0.113.99"]
-]

@@ -3,8 +3,9 @@ import type { Conversation } from "../Conversations.ts"
 import { policyItem, routeItem, type History } from "../History.ts"
 import type { SimRun } from "../SimRun.ts"
 import type { L7Policy } from "../../../snapshot/Snapshot.ts"
+import { isAccepted } from "../WebPlan.ts"
 import type { RequestRecord, ServedRecord } from "../WebRecords.ts"
-import { POLICIES } from "../WebSite.ts"
+import { POLICIES, type WebBackendPlan } from "../WebSite.ts"
 
 export interface RequestCircumstances {
   readonly run: SimRun
@@ -43,12 +44,21 @@ const connectionsLeft = ({ conversation, request, run }: RequestCircumstances): 
 /** Longer than one takes to arrive. */
 const GOAWAY_MS = 100
 
-const answered = ({ request: { plan }, served }: RequestCircumstances): ReadonlyArray<number> => {
-  const { body, kind, status } = plan.answer
-  const isBodiless = plan.method === "HEAD" || body.bytes === 0
+const answered = (around: RequestCircumstances): ReadonlyArray<number> => {
+  const { request, served } = around
+  const { plan } = request
+  const { body, kind } = plan.answer
+  const isBodiless = !isAccepted(plan) && (plan.method === "HEAD" || body.bytes === 0)
+  const status = isAccepted(plan) && !speaksHttp2(around) ? SWITCHING : plan.answer.status
+  if (plan.kind === "websocket" && served.length === 0) {
+    const backends = possibleBackends(around)
+    if (backends.every(({ takesWebSockets }) => !takesWebSockets)) return [501]
+    if (backends.some(({ takesWebSockets }) => !takesWebSockets)) return [501, status, 502, 504]
+  }
   switch (kind) {
     case "whole":
     case "early":
+    case "chatty":
     case "leave":
       return [status]
     case "cut":
@@ -63,6 +73,18 @@ const answered = ({ request: { plan }, served }: RequestCircumstances): Readonly
       if (served.some(({ backend }) => backend.protocol !== "h2")) return [502]
       return plan.body.bytes === 0 ? [status] : [status, 502]
   }
+}
+
+const SWITCHING = 101
+
+const speaksHttp2 = ({ conversation }: RequestCircumstances): boolean =>
+  conversation.client.plan.web?.alpn.includes("h2") === true
+
+/** Where its connection's route may have led. */
+const possibleBackends = ({ conversation, history, run }: RequestCircumstances): ReadonlyArray<WebBackendPlan> => {
+  const { acceptedAt, client } = conversation
+  const names = history.possible(routeItem(client.plan.listener, client.plan.hostname), acceptedAt)
+  return run.plan.site.webBackends.filter(({ name }) => names.has(name))
 }
 
 /** What the policies that may be in force say; `must`: one that refuses it was, all the time. */
@@ -86,10 +108,11 @@ const refuses = ({ type, value }: L7Policy, { plan }: RequestRecord): boolean =>
   type === "require_header" ? !plan.hasToken : plan.agent.toLowerCase().includes(value)
 
 /** Sockets were few, or something went wrong with its backend or the machine while it was there. */
-const isBackendTroubled = ({ conversation, history, request, run }: RequestCircumstances): boolean => {
+const isBackendTroubled = (around: RequestCircumstances): boolean => {
+  const { conversation, request, run } = around
   if (run.plan.socketsMax < ENOUGH_SOCKETS) return true
-  const { acceptedAt, client } = conversation
-  const backends = history.possible(routeItem(client.plan.listener, client.plan.hostname), acceptedAt)
+  const { acceptedAt } = conversation
+  const backends = new Set(possibleBackends(around).map(({ name }) => name))
   const until = request.doneAt ?? run.events.length
   // Who is dialled while something is wrong is waited for after that.
   const since = run.events[acceptedAt]!.at - run.plan.settings.connectTimeoutMs - DIALLED_MS
@@ -104,6 +127,10 @@ const DIALLED_MS = 100
 
 /** Two for each client, and the listeners. */
 const ENOUGH_SOCKETS = 200
+
+/** It was broken off by its backend, or for the reasons for which others are not answered. */
+export const mayBeCut = (around: RequestCircumstances): boolean =>
+  around.request.plan.answer.kind === "cut" || isBackendTroubled(around) || isLeftUnanswered(around)
 
 /** Its client has left, or the connection was ended from outside, or takes no requests any more. */
 export const isLeftUnanswered = (around: RequestCircumstances): boolean => {
