@@ -41,11 +41,17 @@ const ExplanationSchema: Schema.Codec<Explanation, unknown> = Schema.Struct({
   )
 })
 
+/** Passes as it is. */
+const Bytes = Schema.Uint8Array.annotate({ toCodecJson: () => undefined })
+
 export class FollowerRpcs extends RpcGroup.make(
   Rpc.make("bind", { payload: { addrs: Schema.Array(Schema.String) }, error: BindFailed }),
   Rpc.make("unbind"),
-  /** One more slice of the next change: a `Change` as JSON, written by the other thread of this program. */
-  Rpc.make("stage", { payload: { slice: Schema.String } }),
+  /**
+   * One more slice of the next change: a `Change` as JSON, written by the other thread of this program. As bytes, which
+   * wait outside of the heap: as strings they were a quarter of what the collector had to copy during an import.
+   */
+  Rpc.make("stage", { payload: { slice: Bytes } }),
   /** What was staged is the change, with this as its last slice. */
   Rpc.make("publish", { payload: { revision: Schema.Number, slice: Schema.String } }),
   Rpc.make("status", {

@@ -26,16 +26,16 @@ const layerHandlers = ({ started, stop }: Lifecycle) =>
     Effect.gen(function* () {
       const follower = yield* Follower
       const drain = yield* Drain
-      let staged: Array<string> = []
+      let staged: Array<Uint8Array> = []
       return {
         bind: ({ addrs }) => follower.bind(addrs),
         unbind: () => follower.unbind,
         stage: ({ slice }) => Effect.sync(() => void staged.push(slice)),
         publish: ({ revision, slice }) =>
           Effect.suspend(() => {
-            const slices = [...staged, slice]
+            const before = staged
             staged = []
-            return follower.publish(revision, readEdits(slices))
+            return follower.publish(revision, readEdits(before, slice))
           }),
         status: () => follower.status,
         connections: (filter) => Stream.unwrap(Effect.map(follower.connections(filter), slicesOf)),
@@ -52,8 +52,10 @@ const layerHandlers = ({ started, stop }: Lifecycle) =>
   )
 
 /** Each slice is read when it is its turn: a hundred thousand rules are never all there as objects. */
-const readEdits = function* (slices: ReadonlyArray<string>): Generator<Edit> {
-  for (const slice of slices) yield* JSON.parse(slice) as Change
+const readEdits = function* (staged: ReadonlyArray<Uint8Array>, last: string): Generator<Edit> {
+  const decoder = new TextDecoder()
+  for (const slice of staged) yield* JSON.parse(decoder.decode(slice)) as Change
+  yield* JSON.parse(last) as Change
 }
 
 const slicesOf = <A>(items: ReadonlyArray<A>): Stream.Stream<ReadonlyArray<A>> =>

@@ -10,7 +10,8 @@ export const layer: Layer.Layer<Follower, never, RpcClient.Protocol> = Layer.eff
   Effect.map(RpcClient.make(FollowerRpcs, { disableTracing: true }), (client) => {
     const publish = Effect.fnUntraced(function* (revision: number, change: Iterable<Edit>) {
       const slices = slicesOf(change)
-      for (const slice of slices.slice(0, -1)) yield* client.stage({ slice: JSON.stringify(slice) })
+      const encoder = new TextEncoder()
+      for (const slice of slices.slice(0, -1)) yield* client.stage({ slice: encoder.encode(JSON.stringify(slice)) })
       yield* client.publish({ revision, slice: JSON.stringify(slices.at(-1) ?? []) })
     })
     return Follower.of({
