@@ -11,8 +11,10 @@ export const TYPE = {
   priority: 2,
   reset: 3,
   settings: 4,
+  pushPromise: 5,
   ping: 6,
   goAway: 7,
+  windowUpdate: 8,
   continuation: 9
 } as const
 export const FLAG = { none: 0, ack: 1, endStream: 1, endHeaders: 4 } as const
@@ -85,7 +87,7 @@ const integer = (value: number): Uint8Array => {
   return Uint8Array.from([...bytes, rest])
 }
 
-const uint32 = (value: number): Buffer => {
+export const uint32 = (value: number): Buffer => {
   const bytes = Buffer.alloc(4)
   bytes.writeUInt32BE(value)
   return bytes

@@ -1,6 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { Effect, Random, Schedule } from "effect"
-import { readdirSync } from "node:fs"
+import { Effect, Random } from "effect"
 import type { ServerResponse } from "node:http"
 import { connect as connectTcp } from "node:net"
 import { connect as connectTls } from "node:tls"
@@ -9,28 +8,10 @@ import { FLAG, frame, headers, PREFACE, TYPE } from "../../l7/Http2Frames.ts"
 import { pseudo } from "../../l7/Requests.ts"
 import { trusted } from "../harness/Certificates.ts"
 import { scrape } from "../harness/Scrape.ts"
+import { descriptorsOf } from "../load/ProcessState.ts"
 import { ask, CLIENTS, http2Client, NAMES, startSite, type Site } from "./Combined.ts"
+import { assertIdle } from "./Leftovers.ts"
 import { connectHttp1, helloFor } from "./TlsClient.ts"
-
-/** The sockets that the proxy has open, whichever they are. */
-const openFiles = ({ proxy }: Site): number => readdirSync(`/proc/${proxy.program.pid}/fd`).length
-
-/** Waits until the proxy serves nobody, and has no more open than `filesMax`. */
-const assertIdle = Effect.fnUntraced(function* (site: Site, filesMax: number) {
-  const look = Effect.gen(function* () {
-    const page = yield* scrape(site.proxy)
-    const active = [...page.values].filter(([name]) => name.startsWith("mcproxy_connections_active"))
-    return { active: active.reduce((sum, [, count]) => sum + count, 0), files: openFiles(site) }
-  })
-  const isIdle = ({ active, files }: { readonly active: number; readonly files: number }) =>
-    active === 0 && files <= filesMax
-  const last = yield* Effect.repeat(look, {
-    until: isIdle,
-    schedule: Schedule.spaced("50 millis"),
-    times: 200
-  })
-  assert.isTrue(isIdle(last), `${last.active} connections, ${last.files} files of ${filesMax}`)
-})
 
 const running = new Set<ServerResponse>()
 
@@ -133,14 +114,14 @@ it.live(
           yield* Effect.scoped(Effect.flatMap(connect(site, name), (client) => ask(client)))
       }
       const introductions = yield* Effect.scoped(Effect.forEach(names, (name) => introduce(site, name)))
-      const before = openFiles(site)
+      const before = descriptorsOf(site.proxy.program.pid)
       const one = Effect.gen(function* () {
         yield* drop(site, yield* Random.choice(introductions), yield* moment)
       })
       yield* Effect.replicateEffect(one, COUNT, { concurrency: AT_ONCE, discard: true })
       yield* until(() => running.size === 0)
       // Idle connections to backends may be there, as many as were needed at a time.
-      yield* assertIdle(site, before + AT_ONCE * 2)
+      yield* assertIdle(site.proxy, before + AT_ONCE * 2)
       const page = yield* scrape(site.proxy)
       const others = names.length * (CLIENTS.length + 1)
       assert.strictEqual(page.get('mcproxy_connections_total{listener="127.0.0.1:0"}'), COUNT + others)
