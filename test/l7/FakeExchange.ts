@@ -86,10 +86,10 @@ export class FakePool implements BackendPool {
 
   readonly send: BackendPool["send"] = (request) =>
     Effect.suspend(() => {
-      const { head, requester } = request
+      const { head } = request
       this.sent.push(head)
       request.onCancel(() => this.released++)
-      requester.interim({ status: this.interim, fields: [] })
+      request.interim({ status: this.interim, fields: [] })
       const body = head.hasBody ? new Sink() : undefined
       if (body !== undefined) this.bodies.push(body)
       request.sent(body)

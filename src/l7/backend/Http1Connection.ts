@@ -134,7 +134,7 @@ class Exchange {
       if (this.#incoming?.complete === false) this.#incoming.destroy(error)
     })
     outgoing.on("information", ({ rawHeaders, statusCode }) => {
-      if (statusCode !== 101) this.#request.requester.interim({ status: statusCode, fields: endToEnd(rawHeaders) })
+      if (statusCode !== 101) this.#request.interim({ status: statusCode, fields: endToEnd(rawHeaders) })
     })
     outgoing.on("response", (incoming) => this.#respond(incoming))
     outgoing.on("upgrade", (incoming, socket, first) => this.#upgrade(incoming, socket, first))

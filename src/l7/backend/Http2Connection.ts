@@ -172,7 +172,7 @@ export class Http2Connection implements BackendConnection {
   #follow(stream: ClientHttp2Stream, request: PendingRequest, sent: OutgoingBody | undefined): void {
     stream.on("error", ignore)
     stream.on("headers", (headers, _flags, raw) => {
-      request.requester.interim({ status: headers[":status"] ?? 0, fields: endToEnd(raw) })
+      request.interim({ status: headers[":status"] ?? 0, fields: endToEnd(raw) })
     })
     stream.on("response", (headers, flags, raw) => {
       const status = headers[":status"] ?? 0

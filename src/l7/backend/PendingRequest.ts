@@ -5,17 +5,26 @@
  * comes after it is over, cancelled or not, changes nothing.
  */
 import { Effect } from "effect"
-import { fieldOf } from "../Fields.ts"
+import { FIELD_LIST_BYTES_MAX, fieldListBytes, fieldOf } from "../Fields.ts"
 import type { Fields, OutgoingBody, RequestHead, ResponseHead } from "../Message.ts"
 import type { BackendFailed, BackendResponse } from "./Backends.ts"
 
 /** Whose request it is. */
 export interface Requester {
-  /** Called for each 1xx but 101. */
+  /** Called for each 1xx but 101, for as many as `INTERIM_BYTES_MAX` allows. */
   interim(head: ResponseHead): void
   /** The head is on its way; `body`: where the request's body goes, `undefined` when the head says that there is none. */
   sent(body: OutgoingBody | undefined): void
 }
+
+/**
+ * The 1xx heads of one request together, since they can wait for a slow client and a proxy may drop none (RFC 9110 15.2).
+ * They get what one header list gets: a thousand that say nothing, as an application sends each second for minutes.
+ */
+export const INTERIM_BYTES_MAX = FIELD_LIST_BYTES_MAX
+
+/** What a head takes beside its fields, status line and empty line. */
+const INTERIM_HEAD_BYTES = 64
 
 export class PendingRequest {
   readonly head: RequestHead
@@ -25,6 +34,7 @@ export class PendingRequest {
   #onTaken: (() => void) | undefined
   #undo: (() => void) | undefined
   #isAnswered = false
+  #interimBytes = 0
 
   constructor(head: RequestHead, requester: Requester) {
     this.head = head
@@ -51,6 +61,15 @@ export class PendingRequest {
   sent(body: OutgoingBody | undefined): void {
     this.requester.sent(body)
     this.#onTaken?.()
+  }
+
+  /** A 1xx head came. A backend that has too many of them has failed. */
+  interim(head: ResponseHead): void {
+    if (this.#answer !== undefined) return
+    this.#interimBytes += INTERIM_HEAD_BYTES + fieldListBytes(head.fields)
+    if (this.#interimBytes <= INTERIM_BYTES_MAX) return this.requester.interim(head)
+    this.fail(TOO_MANY_INTERIM)
+    this.cancel()
   }
 
   /** There is a response, so that nothing else can become of it. */
@@ -104,3 +123,5 @@ export const unavailable = (reason: string, unprocessed: boolean): BackendFailed
   unprocessed,
   reason
 })
+
+const TOO_MANY_INTERIM = unavailable("more 1xx responses than one request may have", false)

@@ -5,6 +5,7 @@ import type { IncomingMessage } from "node:http"
 import type { ServerHttp2Stream } from "node:http2"
 import { connect, createServer, type Socket } from "node:net"
 import { fieldOf } from "../../../src/l7/Fields.ts"
+import { INTERIM_BYTES_MAX } from "../../../src/l7/backend/PendingRequest.ts"
 import { DescriptorBudget } from "../../../src/net/DescriptorBudget.ts"
 import { ask, head, KINDS, NAME, listenOn, poolTo, routeTo, send, startBackend, takeAll, until, live } from "./World.ts"
 
@@ -13,6 +14,11 @@ const bodyOf = (request: IncomingMessage): Promise<Buffer> =>
     const chunks: Array<Buffer> = []
     request.on("data", (chunk: Buffer) => chunks.push(chunk)).on("end", () => resolve(Buffer.concat(chunks)))
   })
+
+/** So many interim heads with it are all that one request may have. */
+const INTERIM_MAX = 16
+/** 64 bytes for the head, 32 for the field, 4 for its name. */
+const LINK = `</${"a".repeat(INTERIM_BYTES_MAX / INTERIM_MAX - 64 - 32 - 4 - "</>; rel=preload".length)}>; rel=preload`
 
 for (const kind of KINDS) {
   describe(kind.name, () => {
@@ -127,6 +133,42 @@ for (const kind of KINDS) {
         assert.strictEqual(answer.status, 200)
       })
     )
+
+    for (const [name, count, isTaken] of [
+      ["takes as many interim responses as one request may have", INTERIM_MAX, true],
+      ["gives up on a backend that has one interim response more", INTERIM_MAX + 1, false]
+    ] as const) {
+      live(
+        name,
+        Effect.gen(function* () {
+          let closed = 0
+          const backend = yield* startBackend(kind, (_request, response) => {
+            response.on("close", () => closed++)
+            for (let i = 0; i < count; i++) response.writeEarlyHints({ link: LINK })
+            if (isTaken) response.end("done")
+          })
+          const pool = yield* poolTo(yield* routeTo(backend.port, kind))
+          const interim: Array<number> = []
+          const answer = yield* Effect.result(
+            Effect.scoped(
+              Effect.flatMap(
+                send(pool, head(), ({ status }) => interim.push(status)),
+                ({ response }) => response
+              )
+            )
+          )
+          assert.deepStrictEqual(
+            answer._tag === "Success"
+              ? answer.success.status
+              : [answer.failure._tag, answer.failure.unprocessed, answer.failure.reason],
+            isTaken ? 200 : ["unavailable", false, "more 1xx responses than one request may have"]
+          )
+          assert.strictEqual(interim.length, INTERIM_MAX)
+          // Cancelled or not, nothing of it is left.
+          yield* until(() => closed === 1)
+        })
+      )
+    }
 
     live(
       "uses a connection again, and gives all back with the layer",
