@@ -4,11 +4,12 @@
  * The pipeline notes here what it does; the client's side and the connection's timer end it from outside by `end`. The
  * first end is the request's.
  */
-import type { Fiber } from "effect"
+import { Effect, Fiber } from "effect"
 import type { PendingRequest } from "./backend/PendingRequest.ts"
 import type { BodyCopy } from "./BodyCopy.ts"
 import type { Exchange } from "./Exchange.ts"
 import type { RequestTrace } from "./RequestTrace.ts"
+import type { Placed } from "./Running.ts"
 
 export type RequestEnd =
   /** The client has cancelled it, or its connection is over. */
@@ -18,7 +19,9 @@ export type RequestEnd =
   /** The backend has not answered in time. */
   | "timed_out"
 
-export class LiveRequest {
+export class LiveRequest implements Placed {
+  /** Among those of its connection. */
+  place = 0
   readonly exchange: Exchange
   /** By the network's clock. */
   readonly startedAt: number
@@ -52,5 +55,9 @@ export class LiveRequest {
     if (this.ending !== undefined || this.download?.isWhole === true) return
     this.ending = ending
     this.#fiber?.interruptUnsafe()
+  }
+  /** Interrupts it, and waits until it is over. */
+  get interrupted(): Effect.Effect<void> {
+    return Effect.suspend(() => (this.#fiber === undefined ? Effect.void : Fiber.interrupt(this.#fiber)))
   }
 }

@@ -10,6 +10,7 @@ import { endWhenWhole, ignore, letGo, resetStream } from "../EndOfStream.ts"
 import { endToEnd, endToEndTrailers, FIELD_LIST_BYTES_MAX } from "../Fields.ts"
 import { outgoingBody } from "../Http2Body.ts"
 import { noTrailers, type Fields, type IncomingBody, type OutgoingBody, type RequestHead } from "../Message.ts"
+import { Running, type Placed } from "../Running.ts"
 import type { BackendConnection, ConnectionOwner } from "./BackendConnection.ts"
 import type { OpenBackend } from "./BackendDial.ts"
 import type { BackendFailed, BackendResponse } from "./Backends.ts"
@@ -107,8 +108,7 @@ export class Http2Connection implements BackendConnection {
   readonly #opened: OpenBackend
   readonly #owner: ConnectionOwner
   readonly #timer: NodeJS.Timeout
-  /** The streams that run, and whether the whole of their response has come. */
-  readonly #running = new Map<ClientHttp2Stream, () => boolean>()
+  readonly #running = new Running<RunningStream>()
   #isFinished = false
   #requests = 0
   /** At the last look. */
@@ -157,10 +157,11 @@ export class Http2Connection implements BackendConnection {
     )
     if (Result.isFailure(begun)) return request.fail(unavailable("the head cannot be sent as HTTP/2", false))
     const stream = begun.success
-    this.#running.set(stream, endWhenWhole(stream))
+    const running = { stream, isWhole: endWhenWhole(stream), place: 0 }
+    this.#running.add(running)
     this.#requests++
     const body = hasBody ? outgoingBody(stream) : undefined
-    this.#follow(stream, request, body)
+    this.#follow(running, request, body)
     request.onCancel(() => cancel(stream))
     request.sent(head.isWebSocket ? undefined : body)
   }
@@ -169,7 +170,8 @@ export class Http2Connection implements BackendConnection {
     this.#session.destroy()
   }
 
-  #follow(stream: ClientHttp2Stream, request: PendingRequest, sent: OutgoingBody | undefined): void {
+  #follow(running: RunningStream, request: PendingRequest, sent: OutgoingBody | undefined): void {
+    const { stream } = running
     stream.on("error", ignore)
     stream.on("headers", (headers, _flags, raw) => {
       request.interim({ status: headers[":status"] ?? 0, fields: endToEnd(raw) })
@@ -183,7 +185,7 @@ export class Http2Connection implements BackendConnection {
       request.respond(response)
     })
     stream.on("close", () => {
-      this.#running.delete(stream)
+      this.#running.remove(running)
       letGo(stream)
       if (!request.isAnswered) {
         request.fail(unavailable(reasonOf(stream), this.#isUnprocessed(stream)))
@@ -196,7 +198,7 @@ export class Http2Connection implements BackendConnection {
   /** The backend says nothing more. What has come whole can still be read, so that nothing is written to it either. */
   #finish(): void {
     this.#isFinished = true
-    for (const [stream, isWhole] of this.#running) if (!isWhole()) stream.destroy()
+    for (const { isWhole, stream } of this.#running.all()) if (!isWhole()) stream.destroy()
     if (this.#running.size === 0) this.#session.destroy()
   }
 
@@ -220,6 +222,12 @@ export class Http2Connection implements BackendConnection {
     // An answer would have come: nobody is there.
     else if (this.#silentLooks > SILENT_LOOKS_MAX) this.#opened.connection.reset()
   }
+}
+
+interface RunningStream extends Placed {
+  readonly stream: ClientHttp2Stream
+  /** Whether the whole of the response has come. */
+  readonly isWhole: () => boolean
 }
 
 const requestFields = (head: RequestHead, scheme: string): Array<string> => {

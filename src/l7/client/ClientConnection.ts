@@ -16,6 +16,7 @@ import type { Settings } from "../../pipeline/Settings.ts"
 import type { Exchange } from "../Exchange.ts"
 import { LiveRequest } from "../LiveRequest.ts"
 import { serveRequest, type RequestGrounds } from "../RequestPipeline.ts"
+import { Running } from "../Running.ts"
 import type { Retirable } from "../VirtualHost.ts"
 
 /** The side of a connection that depends on the version of HTTP. */
@@ -37,6 +38,8 @@ export interface ClientStream {
   readonly socket: Connection
 }
 
+type Run = (effect: Effect.Effect<unknown>) => Fiber.Fiber<unknown>
+
 type Timeouts = Pick<
   Settings["Service"],
   "headerTimeoutMs" | "responseTimeoutMs" | "idleTimeoutMs" | "halfCloseTimeoutMs"
@@ -47,9 +50,10 @@ export class ClientConnection implements Retirable {
   readonly socket: Connection
   readonly grounds: RequestGrounds
   readonly #timeouts: Timeouts
-  readonly #fork: (run: Effect.Effect<unknown>) => Fiber.Fiber<unknown>
+  readonly #run: Run
+  readonly #fork: Run
   readonly #ended = Deferred.makeUnsafe<RelayEnd>()
-  readonly #running = new Set<LiveRequest>()
+  readonly #running = new Running<LiveRequest>()
   #protocol: Protocol | undefined
   #isRetired = false
   /** One side has finished, so that the other has to. */
@@ -62,16 +66,12 @@ export class ClientConnection implements Retirable {
   #dueAt = Infinity
   #timer: Fiber.Fiber<unknown> | undefined
 
-  constructor(
-    { duplex, socket }: ClientStream,
-    grounds: RequestGrounds,
-    timeouts: Timeouts,
-    fork: (run: Effect.Effect<unknown>) => Fiber.Fiber<unknown>
-  ) {
+  constructor({ duplex, socket }: ClientStream, grounds: RequestGrounds, timeouts: Timeouts, run: Run, fork: Run) {
     this.duplex = duplex
     this.socket = socket
     this.grounds = grounds
     this.#timeouts = timeouts
+    this.#run = run
     this.#fork = fork
     this.#quietSince = grounds.now()
     duplex.on("error", () => (this.#end ??= "reset"))
@@ -130,10 +130,10 @@ export class ClientConnection implements Retirable {
     const request = new LiveRequest(exchange, this.grounds.now())
     if (responseTimeoutMs > 0) this.#wakeBy(request.startedAt + responseTimeoutMs)
     this.#running.add(request)
-    const fiber = this.#fork(serveRequest(request, this.grounds))
+    const fiber = this.#run(serveRequest(request, this.grounds))
     request.runBy(fiber)
     fiber.addObserver(() => {
-      this.#running.delete(request)
+      this.#running.remove(request)
       onOver()
     })
     return request
@@ -178,7 +178,7 @@ export class ClientConnection implements Retirable {
   }
 
   #closed(): void {
-    for (const request of this.#running) request.end("gone")
+    for (const request of this.#running.all()) request.end("gone")
     Deferred.doneUnsafe(this.#ended, Effect.succeed(this.#end ?? "done"))
   }
 
@@ -188,6 +188,13 @@ export class ClientConnection implements Retirable {
     this.#timer?.interruptUnsafe()
     this.#dueAt = at
     this.#timer = this.#fork(Effect.delay(this.#lookLater, Math.max(0, at - this.grounds.now())))
+  }
+
+  /** Interrupts the requests that run, and waits for them. */
+  get requestsEnded(): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      Effect.forEach(this.#running.all(), (request) => request.interrupted, { discard: true })
+    )
   }
 
   readonly #lookLater = Effect.sync(() => this.#look())
@@ -209,7 +216,7 @@ export class ClientConnection implements Retirable {
     const { responseTimeoutMs } = this.#timeouts
     if (responseTimeoutMs === 0) return Infinity
     let next = Infinity
-    for (const request of this.#running) {
+    for (const request of this.#running.all()) {
       if (request.status !== undefined || request.ending !== undefined) continue
       const dueAt = (request.waitingSince ?? now) + responseTimeoutMs
       if (dueAt <= now) request.end("timed_out")
@@ -250,7 +257,8 @@ export const serveClient = Effect.fnUntraced(function* (
   speak: (connection: ClientConnection) => Protocol
 ): Effect.fn.Return<ClientConnection, never, Scope.Scope> {
   const fork = yield* FiberSet.makeRuntime<never, unknown, never>()
-  const connection = new ClientConnection(stream, grounds, timeouts, fork)
+  const connection = new ClientConnection(stream, grounds, timeouts, Effect.runForkWith(yield* Effect.context()), fork)
+  yield* Effect.addFinalizer(() => connection.requestsEnded)
   yield* acquireScoped(
     Effect.sync(() => grounds.host.enter(connection)),
     () => grounds.host.leave(connection)
