@@ -55,8 +55,14 @@ const start = Effect.fnUntraced(function* (draw: Draw) {
     })
   )
   // Some come to their end within the test.
-  const timeouts = { connect_timeout: "1s", header_timeout: "2s", response_timeout: "2s", idle_timeout: "3s" }
-  return yield* startProxyIn(folder, { listeners: [{ routes }], metrics: METRICS, proxy: timeouts })
+  const proxy = {
+    connect_timeout: "1s",
+    header_timeout: "2s",
+    response_timeout: "2s",
+    idle_timeout: "3s",
+    half_close_timeout: "2s"
+  }
+  return yield* startProxyIn(folder, { listeners: [{ routes }], metrics: METRICS, proxy })
 })
 
 /** Odd clients, so many at a time, until `until`; gives how many. */
