@@ -70,7 +70,7 @@ export interface BackendResponse extends ResponseHead {
 
 /** Why there is no response. A value; `reason` is for the log. */
 export interface BackendFailed {
-  /** `unavailable`: 502; `timed_out`: 504, it was not reached in time; `unsupported`: 501, it takes no WebSocket. */
+  /** `unavailable`: 502; `timed_out`: 504, it was not reached in time; `unsupported`: 501, it takes no WebSocket, or no such method. */
   readonly _tag: "unavailable" | "timed_out" | "unsupported"
   /**
    * Proof that the backend, which was there, did nothing about the request: it may be sent once more (RFC 9113 8.7).

@@ -12,6 +12,7 @@ import { noTrailers, type Fields, type OutgoingBody, type RequestHead } from "..
 import { acceptOf, newKey } from "../WebSocketKey.ts"
 import type { BackendConnection, ConnectionOwner } from "./BackendConnection.ts"
 import type { OpenBackend } from "./BackendDial.ts"
+import type { BackendFailed } from "./Backends.ts"
 import { lengthOf, mayHaveBody, unavailable, type PendingRequest } from "./PendingRequest.ts"
 
 /** Less than the five seconds after which Node and Apache close a connection: a request that meets that is lost. */
@@ -49,8 +50,9 @@ export class Http1Connection implements BackendConnection {
   }
 
   send(request: PendingRequest): void {
-    this.#wake()
     const { head } = request
+    if (LOWER_CASE.test(head.method)) return request.fail(OTHER_METHOD)
+    this.#wake()
     const key = head.isWebSocket ? (fieldOf(head.fields, "sec-websocket-key") ?? newKey()) : undefined
     const begun = Result.try(() =>
       startRequest({
@@ -100,6 +102,15 @@ export class Http1Connection implements BackendConnection {
     clearTimeout(this.#idleTimer)
     this.#opened.duplex.off("data", this.#closeIdle).off("end", this.#closeIdle)
   }
+}
+
+/** Methods are compared with case (RFC 9110 9.1), and Node's client sends upper case alone: `get` would become `GET`. */
+const LOWER_CASE = /[a-z]/
+
+const OTHER_METHOD: BackendFailed = {
+  _tag: "unsupported",
+  unprocessed: true,
+  reason: "a method with lower case cannot be sent as HTTP/1.1"
 }
 
 /** A request that has been given to Node, and its response. */

@@ -80,11 +80,9 @@ export class Pool {
     while (true) {
       const member = this.#free.at(-1)
       if (member === undefined) return undefined
-      const { connection } = member
-      if (connection.free > 1) return connection
+      if (member.connection.free > 0) return member.connection
       this.#free.pop()
       member.isListed = false
-      if (connection.free === 1) return connection
     }
   }
 
@@ -160,17 +158,22 @@ export class Pool {
     if (index >= 0) this.#free.splice(index, 1)
   }
 
-  /** Gives it to those who wait, and what is left to those who come. */
+  /**
+   * Gives it to those who wait, and what is left to those who come. It is listed first: who is answered within the loop
+   * may ask again at once, and would have another connection dialled beside one that has room.
+   */
   #serve(member: Member): void {
     const { connection } = member
+    if (connection.free === 0) return
+    if (!member.isListed) {
+      member.isListed = true
+      this.#free.push(member)
+    }
     for (const request of this.#waiting) {
       if (connection.free === 0) return
       this.#waiting.delete(request)
       connection.send(request)
     }
-    if (connection.free === 0 || member.isListed) return
-    member.isListed = true
-    this.#free.push(member)
   }
 
   #noteWebSockets({ takesWebSockets }: BackendConnection): void {

@@ -34,6 +34,12 @@ export const STREAMS_MAX = 128
  */
 const STREAM_WINDOW_BYTES = 128 * 1024
 
+/**
+ * And on all of them. Node gives the bytes of a connection back as they come, read or not, so that this bounds the speed
+ * alone; what may wait here is so much all the same, by the streams' own windows: 16 MiB.
+ */
+const SESSION_WINDOW_BYTES = STREAMS_MAX * STREAM_WINDOW_BYTES
+
 /** Node refuses streams where a session takes more, what is sent and not yet written included. */
 const SESSION_MEMORY_MIB = 64
 
@@ -79,6 +85,7 @@ export class Http2Client implements Protocol {
       settings: takesWebSockets ? { ...SETTINGS, enableConnectProtocol: true } : SETTINGS
     })
     this.#session = session
+    session.setLocalWindowSize(SESSION_WINDOW_BYTES)
     session.on("error", () => {})
     session.on("stream", (stream, _headers, flags, raw) => this.#serve(stream, flags, raw))
     session.on("ping", () => this.#judge(this.#guard.ping(connection.grounds.now(), connection.socket.bytesWritten)))

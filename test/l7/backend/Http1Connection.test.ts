@@ -120,6 +120,32 @@ describe("a request without a body", () => {
   }
 })
 
+describe("a method", () => {
+  for (const [method, seen] of [
+    ["M-SEARCH", "M-SEARCH"],
+    ["get", undefined],
+    ["PATCh", undefined]
+  ] as const) {
+    live(
+      `${seen === undefined ? "that would be changed is not sent" : "is sent as it is"} where it is ${method}`,
+      Effect.gen(function* () {
+        const lines: Array<string> = []
+        const backend = yield* scripted((request) => {
+          lines.push(request.slice(0, request.indexOf(" ")))
+          return `${OK}content-length: 0\r\n\r\n`
+        })
+        const pool = yield* poolTo(yield* routeTo(backend.port, KIND))
+        const answer = yield* Effect.result(ask(pool, head({ method })))
+        assert.strictEqual(answer._tag === "Failure" && answer.failure._tag, seen === undefined && "unsupported")
+        // The connection is as good as before.
+        yield* ask(pool)
+        assert.deepStrictEqual(lines, seen === undefined ? ["GET"] : [seen, "GET"])
+        assert.strictEqual(backend.accepted(), 1)
+      })
+    )
+  }
+})
+
 describe("a connection", () => {
   const notAgain: ReadonlyArray<readonly [string, string]> = [
     ["says that it closes", `${OK}connection: close\r\ncontent-length: 1\r\n\r\nx`],

@@ -98,6 +98,15 @@ describe("a client of HTTP/2", () => {
     })
   )
 
+  it.effect("may send on its connection what its streams take together, and no more", () =>
+    Effect.gen(function* () {
+      const { session } = yield* open()
+      yield* until("the window came", () => session.state.remoteWindowSize !== 65_535)
+      yield* settle
+      assert.strictEqual(session.state.remoteWindowSize, STREAMS_MAX * (session.remoteSettings.initialWindowSize ?? 0))
+    })
+  )
+
   it.effect("gets no body to HEAD", () =>
     Effect.gen(function* () {
       const { session } = yield* open(answer({ fields: ["content-length", "3"] }))
