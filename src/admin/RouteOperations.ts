@@ -1,4 +1,9 @@
-/** `listRoutes`, `addRoute`, `removeRoute`. */
+/**
+ * `listRoutes`, `addRoute`, `removeRoute`.
+ *
+ * As a tool may change thousands one by one, neither has a span, and services are only provided to what uses them: each
+ * copies a context, and the three of them cost as much as the rest of the operation.
+ */
 import type { FileSystem } from "effect"
 import { Effect, Result } from "effect"
 import { checkRouteCertificate } from "../config/CertificateCheck.ts"
@@ -6,7 +11,7 @@ import { coalescingWarningsOf } from "../config/Coalescing.ts"
 import { showText } from "../config/Printable.ts"
 import { ControlPlane, type Decision } from "../control/ControlPlane.ts"
 import type { StateIndex } from "../control/StateIndex.ts"
-import type { Route } from "../snapshot/Snapshot.ts"
+import type { L7Route, Route } from "../snapshot/Snapshot.ts"
 import { InvalidArgument, NotFound } from "./AdminError.ts"
 import type { Request } from "./AdminRpcs.ts"
 import { noListener, toRoute } from "./Replies.ts"
@@ -27,15 +32,18 @@ export const routeOperations = Effect.gen(function* () {
       return { listeners: addrs.map((addr) => ({ listenerAddr: addr, routes: state.routes(addr).map(toRoute) })) }
     }),
 
-    addRoute: Effect.fn("addRoute")(function* (request: Request<"addRoute">) {
+    addRoute: Effect.fnUntraced(function* (request: Request<"addRoute">) {
       const addr = yield* Effect.fromResult(readAddr("listener_addr", request.listenerAddr))
       const { value: route, warnings } = yield* Effect.fromResult(readRouteRequest(request.route))
-      yield* checkCertificate(route)
+      if (route.mode === "l7") yield* Effect.provideContext(checkCertificate(route), files)
       const replaced = yield* control.mutate((state) => putRoute(state, addr, route))
-      return { replaced, warnings: [...warnings, ...(yield* warningsOf(control.current.state, addr, route))] }
-    }, Effect.provide(files)),
+      const others = concerned(control.current.state, addr, route)
+      if (others.length === 0) return { replaced, warnings }
+      const more = yield* Effect.provideContext(coalescingWarningsOf(addr, route, others), files)
+      return { replaced, warnings: [...warnings, ...more] }
+    }),
 
-    removeRoute: Effect.fn("removeRoute")(function* (request: Request<"removeRoute">) {
+    removeRoute: Effect.fnUntraced(function* (request: Request<"removeRoute">) {
       const addr = yield* Effect.fromResult(readAddr("listener_addr", request.listenerAddr))
       const hostname = yield* Effect.fromResult(readHostname("hostname", request.hostname))
       return yield* control.mutate((state) => {
@@ -59,17 +67,16 @@ const putRoute = (state: StateIndex, addr: string, route: Route): Result.Result<
         answer: state.route(addr, route.hostname) !== undefined
       })
 
-const checkCertificate = Effect.fnUntraced(function* (route: Route) {
-  if (route.mode === "l4") return
+const checkCertificate = Effect.fnUntraced(function* (route: L7Route) {
   const problems = yield* checkRouteCertificate(route)
   if (problems.length === 0) return
   const message = problems.map(({ message, path }) => `route.${path}: ${message}`).join("\n")
   return yield* new InvalidArgument({ message })
 })
 
-const warningsOf = Effect.fnUntraced(function* (state: StateIndex, addr: string, route: Route) {
+/** The other routes whose connections browsers may use for this one, or the other way round. */
+const concerned = (state: StateIndex, addr: string, route: Route): ReadonlyArray<Route> => {
   // Of a listener's thousands of routes, only those with a certificate concern one without.
-  const concerned = route.mode === "l4" ? state.l7Routes(addr) : state.routes(addr)
-  const others = concerned.filter(({ hostname }) => hostname !== route.hostname)
-  return yield* coalescingWarningsOf(addr, route, others)
-})
+  const routes = route.mode === "l4" ? state.l7Routes(addr) : state.routes(addr)
+  return routes.filter(({ hostname }) => hostname !== route.hostname)
+}

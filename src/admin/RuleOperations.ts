@@ -21,7 +21,7 @@ export const ruleOperations = Effect.gen(function* () {
   return {
     getFirewallRules: () => Effect.sync(() => ({ rules: control.current.state.rules })),
 
-    addFirewallRule: Effect.fn("addFirewallRule")(function* (request: Request<"addFirewallRule">) {
+    addFirewallRule: Effect.fnUntraced(function* (request: Request<"addFirewallRule">) {
       const rule = yield* Effect.fromResult(readRule("rule", request.rule))
       yield* checkCountries([rule])
       return yield* control.mutate((state) =>
@@ -31,7 +31,7 @@ export const ruleOperations = Effect.gen(function* () {
       )
     }),
 
-    removeFirewallRule: Effect.fn("removeFirewallRule")(function* (request: Request<"removeFirewallRule">) {
+    removeFirewallRule: Effect.fnUntraced(function* (request: Request<"removeFirewallRule">) {
       const rule = yield* Effect.fromResult(readRule("rule", request.rule))
       return yield* control.mutate((state) =>
         state.hasRule(rule)
