@@ -124,7 +124,9 @@ const webOutcomes = (
   const isHttp1 = !alpn.includes("h2")
   const outcomes: Array<Outcome> = ["done"]
   if (resetAfterMs !== undefined || leaving === "resetting" || (isHttp1 && breaksOff)) outcomes.push("reset")
-  if (leaving === "staying") outcomes.push("idle_timeout")
+  // A head that begins in one segment with the end of a body has no deadline of its own.
+  const isBegunUnseen = leaving === "dawdling" && (requests.at(-1)?.body.bytes ?? 0) > 0
+  if (leaving === "staying" || isBegunUnseen) outcomes.push("idle_timeout")
   return outcomes
 }
 

@@ -35,6 +35,8 @@ export type Happening =
       readonly end: BodyEnd
       readonly bytes: number
     }
+  /** Who began a head and left it at that is over; by which answer. */
+  | { readonly _tag: "Dawdled"; readonly client: number; readonly status: number | undefined }
   /** The line of the access log. */
   | { readonly _tag: "RequestLogged"; readonly entry: RequestEntry }
   | { readonly _tag: "Limiter"; readonly source: string; readonly admitted: boolean }
@@ -92,6 +94,8 @@ const describe = (event: SimEvent): string => {
       return `backend ${event.backend} is asked ${event.client}/${event.index}`
     case "Responded":
       return `client  ${event.client} has ${event.index} answered ${event.status ?? "by nothing"}, ${event.bytes} ${event.end}`
+    case "Dawdled":
+      return `client  ${event.client} has dawdled, and was answered ${event.status ?? "by nothing"}`
     case "RequestLogged": {
       const { bytes, id, method, path, status } = event.entry
       return `edge    ${id} ${method} ${path} ${status ?? "unanswered"} ${bytes}`

@@ -12,7 +12,7 @@ import type { Life, World } from "./World.ts"
 
 export const runOperator = Effect.fnUntraced(function* (world: World, plan: AdminPlan) {
   yield* Effect.sleep(plan.atMs)
-  const { life } = world
+  const { life, unknowns } = world
   if (life === undefined) return
   const { action, cancelledAfterMs, number } = plan
   world.journal.note({ _tag: "Asked", number, action })
@@ -25,7 +25,8 @@ export const runOperator = Effect.fnUntraced(function* (world: World, plan: Admi
   const { answer, said } = yield* Effect.raceFirst(Effect.map(Fiber.await(asking), toldBy), lost)
   world.journal.note({ _tag: "Answered", number, answer, said })
   if (answer === "died") world.journal.note({ _tag: "Violated", problem: `${action.op} has died: ${said}` })
-  if (answer === "done") world.uncertain &&= !changesState(action)
+  // What was asked for before may have been done before.
+  if (answer === "done" && unknowns === world.unknowns) world.uncertain &&= !changesState(action)
 })
 
 /** After one of these is done, the state in memory is the database's. */

@@ -120,7 +120,10 @@ const makeWorld = (
       const fault = plan.faults.disk.get(places.placeOf(statement) ?? "")
       journal.note({ _tag: "Disk", statement, fault })
       if (fault?._tag === "Slow") world.diskBusyUntil = journal.now() + fault.ms
-      if (fault?._tag === "Unknown" && statement.step === "commit") world.uncertain = true
+      if (fault?._tag === "Unknown" && statement.step === "commit") {
+        world.uncertain = true
+        world.unknowns++
+      }
       if (fault?._tag === "Crash" && world.life !== undefined) Deferred.doneUnsafe(world.life.lost, Effect.void)
       return fault
     }),
@@ -128,6 +131,7 @@ const makeWorld = (
     clients: new Map(),
     webTroubles: new Map(),
     uncertain: false,
+    unknowns: 0,
     diskBusyUntil: 0,
     checkedRevision: 0
   }

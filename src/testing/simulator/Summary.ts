@@ -30,6 +30,8 @@ export const summarize = ({ events, plan, violations }: Simulation): Summary => 
     } else if (event._tag === "Responded") {
       requests++
       count(event.status === undefined ? UNANSWERED : event.end === "cut" ? CUT : `answered_${event.status}`)
+    } else if (event._tag === "Dawdled") {
+      count(event.status === undefined ? UNANSWERED : `answered_${event.status}`)
     } else if (event._tag === "Asked") {
       mutations++
     } else if (event._tag === "Fault") {
@@ -56,7 +58,7 @@ const ELSEWHERE: ReadonlySet<Outcome> = new Set(["certificate_unavailable", "int
 
 const COVERED: ReadonlyArray<string> = [
   ...OUTCOMES.filter((outcome) => !ELSEWHERE.has(outcome)),
-  ...[101, 200, 204, 403, 404, 421, 501, 502, 503, 504].map((status) => `answered_${status}`),
+  ...[101, 200, 204, 400, 403, 404, 408, 421, 431, 501, 502, 503, 504].map((status) => `answered_${status}`),
   UNANSWERED,
   CUT,
   ...FAULT_KINDS,

@@ -33,13 +33,17 @@ export const hasBody = ({ plan: { method } }: RequestRecord): boolean => method 
 export const bodyOf = (record: RequestRecord): Uint8Array => requestBody(record.client, record.index, record.plan)
 
 export const authorityOf = ({ hostname }: ClientPlan, { plan }: RequestRecord): string =>
-  plan.isMisdirected ? "elsewhere.test" : hostname
+  plan.flaw === "misdirected" ? ELSEWHERE : hostname
+
+const ELSEWHERE = "elsewhere.test"
 
 export const fieldsOf = (record: RequestRecord): ReadonlyArray<readonly [string, string]> => {
-  const { agent, body, cancelledAfterMs, hasDeadline, hasToken, isForged, kind } = record.plan
+  const { agent, body, cancelledAfterMs, flaw, hasDeadline, hasToken, isForged, kind } = record.plan
   const isCall = kind === "grpc"
   return [
     ["user-agent", agent],
+    ...(flaw === "ambiguous" ? [["host", ELSEWHERE] as const] : []),
+    ...(flaw === "oversized" ? [["x-padding", PADDING] as const] : []),
     ...(isCall ? CALL_FIELDS : []),
     ...(hasDeadline && cancelledAfterMs !== undefined ? [["grpc-timeout", `${cancelledAfterMs}m`] as const] : []),
     ...(kind === "websocket" ? [["sec-websocket-version", "13"] as const] : []),
@@ -48,6 +52,9 @@ export const fieldsOf = (record: RequestRecord): ReadonlyArray<readonly [string,
     ...(hasBody(record) && body.isDeclared ? [["content-length", String(body.bytes)] as const] : [])
   ]
 }
+
+/** More than a head may have. */
+const PADDING = "x".repeat(65_600)
 
 /** Of a gRPC call. */
 export const CALL_FIELDS: ReadonlyArray<readonly [string, string]> = [

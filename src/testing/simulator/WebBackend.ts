@@ -78,8 +78,8 @@ const speakHttp2 = (serving: Serving): void => {
   duplex.on("end", () => session.destroy())
   session.on("stream", (stream, headers, _flags, raw) => {
     stream.on("error", () => {})
-    // Node ends the body of a stream that was reset, too.
-    const isWhole = () => !stream.aborted && stream.rstCode === constants.NGHTTP2_NO_ERROR
+    // Node ends the body of a stream that was reset, too, and that of one whose session has gone.
+    const isWhole = () => !stream.aborted && stream.rstCode === constants.NGHTTP2_NO_ERROR && !session.destroyed
     const { [":method"]: method = "", [":path"]: path = "" } = headers
     const served = note(serving, path, method, raw)
     if (served === undefined) return stream.close(constants.NGHTTP2_INTERNAL_ERROR)

@@ -13,8 +13,11 @@ export interface WebPlan {
   readonly alpn: ReadonlyArray<Alpn>
   readonly handshake: HandshakePlan
   readonly requests: ReadonlyArray<RequestPlan>
-  /** When its requests are over: it closes, resets, or stays until the proxy has enough of it. */
-  readonly leaving: "closing" | "resetting" | "staying"
+  /**
+   * When its requests are over: it closes, resets, stays until the proxy has enough of it, or begins a head on HTTP/1.1 that
+   * never becomes whole.
+   */
+  readonly leaving: "closing" | "resetting" | "staying" | "dawdling"
   /** It resets, whatever runs. */
   readonly resetAfterMs: number | undefined
 }
@@ -31,8 +34,7 @@ export interface RequestPlan {
   readonly hasToken: boolean
   /** It says itself who it is, and whom it asks through. */
   readonly isForged: boolean
-  /** It asks for another host than that of its connection. */
-  readonly isMisdirected: boolean
+  readonly flaw: Flaw
   readonly body: BodyPlan
   /** How long it takes for each piece that it reads. */
   readonly readPauseMs: number
@@ -41,6 +43,12 @@ export interface RequestPlan {
   readonly hasDeadline: boolean
   readonly answer: AnswerPlan
 }
+
+/**
+ * Why the proxy refuses it, whatever else it is: it asks for another host than that of its connection, for two at once, or
+ * its head is longer than one may be.
+ */
+export type Flaw = "none" | "misdirected" | "ambiguous" | "oversized"
 
 export interface BodyPlan {
   readonly bytes: number
@@ -73,7 +81,7 @@ export const drawWeb = (draw: Draw): WebPlan => {
     alpn,
     handshake: drawHandshake(draw),
     requests: draw.times(count, (i) => drawRequest(draw, drawKind(draw, alpn, i === count - 1))),
-    leaving: draw.weighted({ closing: 7, resetting: 2, staying: 1 }),
+    leaving: draw.weighted({ closing: 7, resetting: 2, staying: 1, dawdling: alpn.includes("h2") ? 0 : 2 }),
     resetAfterMs: draw.chance(12) ? draw.integer(0, 120) : undefined
   }
 }
@@ -95,7 +103,7 @@ const drawRequest = (draw: Draw, kind: RequestKind): RequestPlan => {
     agent: draw.chance(15) ? `Mozilla/5.0 (${draw.pick(BAD_AGENTS).toUpperCase()}/1.0)` : "Mozilla/5.0",
     hasToken: draw.chance(70),
     isForged: draw.chance(25),
-    isMisdirected: draw.chance(4),
+    flaw: drawFlaw(draw, hasBody),
     body: hasBody ? framed(drawBody(draw), kind, "") : NO_BODY,
     readPauseMs: drawPause(draw),
     cancelledAfterMs,
@@ -103,6 +111,10 @@ const drawRequest = (draw: Draw, kind: RequestKind): RequestPlan => {
     answer: drawAnswer(draw, kind, cancelledAfterMs !== undefined)
   }
 }
+
+/** One with a body would be answered within that. */
+const drawFlaw = (draw: Draw, hasBody: boolean): Flaw =>
+  draw.weighted({ none: 94, misdirected: 3, ambiguous: 2, oversized: hasBody ? 0 : 2 })
 
 const METHODS: Readonly<Record<RequestKind, RequestPlan["method"] | undefined>> = {
   plain: undefined,

@@ -25,7 +25,10 @@ export interface Talk {
 /** All requests at their time, whatever the others do. */
 export const talkHttp2 = (talk: Talk): void => {
   const { after, client, duplex, records, web } = talk
-  const session = startHttp2(`https://${client.hostname}`, { createConnection: () => duplex })
+  const session = startHttp2(`https://${client.hostname}`, {
+    createConnection: () => duplex,
+    maxSendHeaderBlockLength: HEAD_BYTES_MAX
+  })
   session.on("error", () => {})
   let running = records.length
   const over = (): void => {
@@ -85,6 +88,9 @@ const askHttp2 = (
   cancelInTime(record, journal, after, () => stream.close(constants.NGHTTP2_CANCEL))
 }
 
+/** More than a proxy takes. */
+const HEAD_BYTES_MAX = 100_000
+
 /** RFC 8441 4. */
 const EXTENDED_CONNECT: ReadonlyArray<readonly [string, string]> = [
   [":method", "CONNECT"],
@@ -107,11 +113,22 @@ export const talkHttp1 = (talk: Talk): void => {
       if (web.leaving === "resetting") talk.reset()
       // Node destroys what it has no further use for, where that is ended already.
       else if (web.leaving === "closing") after(1, () => duplex.end())
+      else if (web.leaving === "dawdling" && duplex.writable) dawdle(talk)
       return
     }
     after(record.plan.afterMs, () => askHttp1(talk, agent, record, () => askNext(index + 1)))
   }
   askNext(0)
+}
+
+const dawdle = ({ client, duplex, journal }: Talk): void => {
+  const told: Array<Uint8Array> = []
+  duplex.on("data", (bytes: Uint8Array) => told.push(bytes))
+  duplex.on("close", () => {
+    const [, status] = /^HTTP\/1\.1 (\d{3}) /.exec(Buffer.concat(told).toString("latin1")) ?? []
+    journal.note({ _tag: "Dawdled", client: client.number, status: status === undefined ? undefined : Number(status) })
+  })
+  duplex.write("GET /late HTTP/1.1\r\nHost: ")
 }
 
 const askHttp1 = ({ after, client, duplex, journal }: Talk, agent: Agent, record: RequestRecord, over: () => void) => {

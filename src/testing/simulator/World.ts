@@ -37,6 +37,8 @@ export interface World {
   readonly webTroubles: Map<string, "web_stalling" | "web_failing">
   /** The last commit's result is not known to the proxy, and so neither whether memory is what the disk has. */
   uncertain: boolean
+  /** How many results of commits were not known so far. */
+  unknowns: number
   /** Until then a statement is slow, so that a mutation is under way. */
   diskBusyUntil: number
   /** The revision at which the state was last checked. */

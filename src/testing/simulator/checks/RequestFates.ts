@@ -3,7 +3,7 @@ import type { Conversation } from "../Conversations.ts"
 import { policyItem, routeItem, type History } from "../History.ts"
 import type { SimRun } from "../SimRun.ts"
 import type { L7Policy } from "../../../snapshot/Snapshot.ts"
-import { isAccepted } from "../WebPlan.ts"
+import { isAccepted, type Flaw } from "../WebPlan.ts"
 import type { RequestRecord, ServedRecord } from "../WebRecords.ts"
 import { POLICIES, type WebBackendPlan } from "../WebSite.ts"
 
@@ -18,7 +18,8 @@ export interface RequestCircumstances {
 
 export const allowedStatuses = (around: RequestCircumstances): ReadonlySet<number> => {
   const { plan } = around.request
-  if (plan.isMisdirected) return new Set([421])
+  const refused = REFUSED[plan.flaw]
+  if (refused !== undefined) return new Set([refused])
   const { may, must } = blocked(around)
   if (must) return new Set([403])
   const statuses = new Set(may ? [403] : [])
@@ -30,6 +31,13 @@ export const allowedStatuses = (around: RequestCircumstances): ReadonlySet<numbe
   // Whom a connection that has ended left behind is asked for once more, unless its body has begun.
   if (connectionsLeft(around) > (body.bytes > 0 ? 0 : 1)) statuses.add(502)
   return statuses
+}
+
+const REFUSED: Readonly<Record<Flaw, number | undefined>> = {
+  none: undefined,
+  misdirected: 421,
+  ambiguous: 400,
+  oversized: 431
 }
 
 /** How many connections backends may have ended with GOAWAY while the request was on its way. */
@@ -132,12 +140,21 @@ const ENOUGH_SOCKETS = 200
 export const mayBeCut = (around: RequestCircumstances): boolean =>
   around.request.plan.answer.kind === "cut" || isBackendTroubled(around) || isLeftUnanswered(around)
 
+/** By no more than its connection's end does a client of HTTP/1.1 learn that a WebSocket is over, whatever has ended it. */
+export const isEndAmbiguous = (around: RequestCircumstances): boolean =>
+  around.request.statuses[0] === SWITCHING && mayBeCut(around)
+
+/** Its client has left it, or its connection takes no requests any more. */
+export const isLeftUnanswered = ({ conversation, history, request, run }: RequestCircumstances): boolean =>
+  request.cancelledMs !== undefined || isEndedEarly(run, history, conversation)
+
 /** Its client has left, or the connection was ended from outside, or takes no requests any more. */
-export const isLeftUnanswered = (around: RequestCircumstances): boolean => {
-  const { conversation, history, request, run } = around
+export const isEndedEarly = (run: SimRun, history: History, conversation: Conversation): boolean => {
   const { acceptedAt, client, endedAt, entry } = conversation
   const { web, listener, hostname } = client.plan
-  if (request.cancelledMs !== undefined || entry === undefined || entry.outcome !== "done") return true
+  if (entry === undefined || entry.outcome !== "done") return true
+  // A large head may take longer than it may, which ends the connection.
+  if (web?.requests.some(({ flaw }) => flaw === "oversized") === true) return true
   if (web?.resetAfterMs !== undefined || history.isWritten(routeItem(listener, hostname), acceptedAt, endedAt))
     return true
   return run.events.some((event, index) => index < endedAt && event._tag === "Process" && event.what === "told_to_stop")

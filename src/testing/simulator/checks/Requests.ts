@@ -11,7 +11,14 @@ import { History } from "../History.ts"
 import type { Check, SimRun } from "../SimRun.ts"
 import { answerBody, answerTrailer, isAccepted, pathOf, type RequestPlan } from "../WebPlan.ts"
 import type { RequestRecord } from "../WebRecords.ts"
-import { allowedStatuses, isLeftUnanswered, mayBeCut, type RequestCircumstances } from "./RequestFates.ts"
+import {
+  allowedStatuses,
+  isEndedEarly,
+  isLeftUnanswered,
+  isEndAmbiguous,
+  mayBeCut,
+  type RequestCircumstances
+} from "./RequestFates.ts"
 import { checkServed } from "./RequestsServed.ts"
 
 export const checkRequests: Check = (run) => {
@@ -19,7 +26,7 @@ export const checkRequests: Check = (run) => {
   const history = new History(run.events)
   const served = Map.groupBy(run.served, ({ client, index }) => pathOf(client, index))
   const lines = linesOf(run)
-  return run.requests.flatMap((request) => {
+  const problems = run.requests.flatMap((request) => {
     const conversation = conversations.get(request.client)
     if (conversation === undefined || request.sentAt === undefined) return []
     const path = pathOf(request.client, request.index)
@@ -31,7 +38,19 @@ export const checkRequests: Check = (run) => {
     ]
     return problems.map((problem) => `request ${path} of ${nameOf(conversation.client.plan)} ${problem}`)
   })
+  return [...problems, ...checkDawdlers(run, history, conversations)]
 }
+
+/** Whose head does not become whole is told so. */
+const checkDawdlers = (run: SimRun, history: History, conversations: ReadonlyMap<number, Conversation>) =>
+  run.events.flatMap((event) => {
+    const conversation = event._tag === "Dawdled" ? conversations.get(event.client) : undefined
+    if (event._tag !== "Dawdled" || conversation === undefined || event.status === REQUEST_TIMEOUT) return []
+    if (event.status === undefined && isEndedEarly(run, history, conversation)) return []
+    return [`${nameOf(conversation.client.plan)} has dawdled and was answered ${event.status ?? "by nothing"}`]
+  })
+
+const REQUEST_TIMEOUT = 408
 
 const linesOf = ({ events }: SimRun): ReadonlyMap<string, ReadonlyArray<RequestEntry>> =>
   Map.groupBy(
@@ -61,14 +80,11 @@ const checkAnswer = (around: RequestCircumstances): ReadonlyArray<string> => {
   if (request.trailer !== "" && request.trailer !== trailer) problems.push("got another trailer")
   if (request.end !== "whole") return problems
   if (request.trailer !== trailer) problems.push("got no trailer, and takes that for whole")
-  // By no more than its connection's end does a client of HTTP/1.1 learn that a WebSocket is over.
-  if (kind === "cut" && status === SWITCHING) return problems
+  if (isEndAmbiguous(around)) return problems
   if (bytes.length < whole.length) problems.push("got less than its backend has sent, and takes it for whole")
   if (kind === "cut" && whole.length > 0) problems.push("takes for whole what its backend has cut off")
   return problems
 }
-
-const SWITCHING = 101
 
 /** An answer of the proxy's own to a call of gRPC stands for another. */
 const toldStatuses = ({ isBackends, plan, trailer }: RequestRecord, status: number): ReadonlyArray<number> =>

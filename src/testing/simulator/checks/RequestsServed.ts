@@ -11,7 +11,7 @@ import { isAccepted, requestBody, type RequestPlan } from "../WebPlan.ts"
 import type { RequestRecord } from "../WebRecords.ts"
 import type { WebBackendPlan } from "../WebSite.ts"
 import { isOf } from "./Bytes.ts"
-import type { RequestCircumstances } from "./RequestFates.ts"
+import { isEndAmbiguous, type RequestCircumstances } from "./RequestFates.ts"
 
 export const checkServed = (around: RequestCircumstances): ReadonlyArray<string> => {
   const { request, served } = around
@@ -27,7 +27,7 @@ export const checkServed = (around: RequestCircumstances): ReadonlyArray<string>
     if (!startsWith(sent, bytes)) problems.push("has another body for its backend")
     if (end === "whole" && bytes.length < sent.length) problems.push("is whole for its backend, and its body is not")
     const isOwed = end === "whole" && sent.length > 0 && !planned.isDeclared
-    if (end !== "whole" && request.end === "whole" && isReadFirst(request))
+    if (end !== "whole" && request.end === "whole" && isReadFirst(request) && !isEndAmbiguous(around))
       problems.push("is not whole for its backend")
     if ((isOwed || trailer !== "") && trailer !== planned.trailer) problems.push("has another trailer for its backend")
     if (method !== methodOf(request.plan, backend)) problems.push("has another method for its backend")
