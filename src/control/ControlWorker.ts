@@ -53,7 +53,7 @@ const warnOfCoalescing = Effect.gen(function* () {
   )
 })
 
-/** Starts, tells the main thread how that went, and ends when it says so. */
+/** Starts, tells the main thread how that went, and ends when it says so. Nobody collects this thread's spans. */
 const program = Effect.gen(function* () {
   const main = yield* RpcClient.make(FollowerRpcs)
   const drain = yield* Drain
@@ -68,7 +68,7 @@ const program = Effect.gen(function* () {
           Effect.andThen(main.awaitStop())
         )
   })
-}).pipe(Effect.scoped)
+}).pipe(Effect.scoped, Effect.withTracerEnabled(false))
 
 const layerLog = Log.layer(config.log).pipe(
   Layer.provide(Layer.succeed(LogSink, { write: (line) => log.postMessage(line), dropped: 0 }))

@@ -19,11 +19,14 @@ const layerHandlers = StoreRpcs.toLayer({
   commit: ({ changes, expectedRevision }) => Database.commit(expectedRevision, changes)
 })
 
-const layerServer = RpcServer.layer(StoreRpcs).pipe(
+const layerServer = RpcServer.layer(StoreRpcs, { disableTracing: true }).pipe(
   Layer.provide(layerHandlers),
   Layer.provide(layerChecked(file)),
   Layer.provide(RpcServer.layerProtocolWorkerRunner),
   Layer.provide(NodeWorkerRunner.layer)
 )
 
-NodeRuntime.runMain(Layer.launch(layerServer), { disableErrorReporting: true })
+/** Nobody collects this thread's spans, which a statement would have each. */
+const program = Effect.withTracerEnabled(Layer.launch(layerServer), false)
+
+NodeRuntime.runMain(program, { disableErrorReporting: true })
