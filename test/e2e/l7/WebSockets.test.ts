@@ -6,10 +6,11 @@ import { constants, type ServerHttp2Stream } from "node:http2"
 import type { Server } from "node:net"
 import type { Duplex } from "node:stream"
 import { WebSocket, WebSocketServer } from "ws"
-import { KINDS, takeAll, until, type Kind } from "../../l7/backend/World.ts"
+import { KINDS, takeAll, turn, until, type Kind } from "../../l7/backend/World.ts"
 import { trusted } from "../harness/Certificates.ts"
 import { within } from "../harness/Watch.ts"
 import { ask, http2Client, http2Session, NAMES, startSite, type Site } from "./Combined.ts"
+import { connectHttp1 } from "./TlsClient.ts"
 
 // A WebSocket echoes what it is told, over whichever of RFC 6455 and RFC 8441 each side speaks.
 
@@ -46,6 +47,11 @@ const acceptWebSockets = (server: Server): void => {
   })
 }
 
+const UPGRADE = [
+  ...["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"],
+  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+]
+
 const MASK = Buffer.from([1, 2, 3, 4])
 
 /** A client's text frame of less than 126 bytes (RFC 6455 5.2). */
@@ -66,9 +72,17 @@ const unmasked = (frame: Buffer): Buffer =>
 class Table extends Context.Service<Table, Site>()("mc-proxy/test/WebSockets") {
   static readonly layer = Layer.effect(
     Table,
-    Effect.suspend(() => startSite((_request, response) => void response.end("plain"), acceptWebSockets))
+    Effect.suspend(() =>
+      startSite((request, response) => {
+        const body = request.url === "/large" ? LARGE : "plain"
+        response.writeHead(200, { "content-length": body.length }).end(body)
+      }, acceptWebSockets)
+    )
   )
 }
+
+/** More than the buffers on the way to a client that does not read. */
+const LARGE = Buffer.alloc(8_000_000, "x")
 
 /** A client of `ws`, whose first event is awaited. */
 const connect = (site: Site, kind: Kind, path: string) => {
@@ -189,6 +203,33 @@ layer(Table.layer, { excludeTestServices: true })("a WebSocket", (it) => {
       const { bytes } = yield* takeAll(stream)
       assert.deepStrictEqual([headers[":status"], bytes.toString()], [403, "no"])
     })
+  )
+
+  each(
+    "that is asked for behind a large response waits for all of it, however its client reads",
+    Effect.fnUntraced(function* ({ proxy }, kind) {
+      const name = NAMES[kind.name]!
+      const get = (path: string, ...fields: ReadonlyArray<string>) =>
+        Buffer.from([`GET ${path} HTTP/1.1`, `Host: ${name}`, ...fields, "", ""].join("\r\n"))
+      const ends = { "/echo": /^HTTP\/1\.1 101 [^]*\r\n\r\n[^]{2}ahead$/, "/no": /^HTTP\/1\.1 403 [^]*\r\n\r\nno$/ }
+      for (const [path, end] of Object.entries(ends)) {
+        for (const comesLater of [false, true]) {
+          const client = yield* connectHttp1(proxy.address, { servername: name })
+          client.tls.pause()
+          yield* client.send(get("/large"))
+          if (comesLater) yield* Effect.replicateEffect(turn, 50, { discard: true })
+          yield* client.send(Buffer.concat([get(path, ...UPGRADE), masked("ahead")]))
+          if (!comesLater) yield* Effect.replicateEffect(turn, 50, { discard: true })
+          client.tls.resume()
+          const bodyAt = (yield* client.received(1000)).indexOf("\r\n\r\n") + 4
+          yield* client.received(bodyAt + LARGE.length)
+          yield* client.until(`the end of ${path}`, (bytes) => {
+            const behind = bytes.toString("latin1", bodyAt + LARGE.length)
+            return end.test(behind) ? behind : undefined
+          })
+        }
+      }
+    }, Effect.orDie)
   )
 
   each(
