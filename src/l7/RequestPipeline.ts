@@ -75,12 +75,8 @@ const forward = Effect.fnUntraced(function* (
   const forwarded = withForwarded(head.fields, grounds.client, head.authority)
   const fields = request.trace === undefined ? forwarded : request.trace.passOn(forwarded)
   const asked = ask(request, grounds, { ...head, fields })
-  const response = yield* Effect.catch(asked, (failed) => {
-    if (!isRepeatable(failed, request)) return Effect.fail(failed)
-    request.asked?.cancel()
-    request.upload?.stop()
-    return asked
-  })
+  const response = yield* Effect.catch(asked, (failed) => askAgain(request, asked, failed, REPEATS_MAX))
+  if (response.body?.readable.destroyed === true) return yield* Effect.fail(BROKEN_AT_ONCE)
   const out = Result.try(() => respond(request, response))
   if (Result.isFailure(out)) return yield* Effect.fail(NOT_SENDABLE)
   if (response.body !== undefined && out.success !== undefined) {
@@ -120,6 +116,24 @@ const upload = (request: LiveRequest, to: OutgoingBody | undefined, now: () => n
 }
 
 /**
+ * How often a request is sent again. One repeat is lost to the next GOAWAY of a backend that sends many, as one does that
+ * takes a few requests a connection; without an end, a backend that refuses each stream would be asked for ever.
+ */
+export const REPEATS_MAX = 3
+
+const askAgain = (
+  request: LiveRequest,
+  asked: Effect.Effect<BackendResponse, BackendFailed>,
+  failed: BackendFailed,
+  left: number
+): Effect.Effect<BackendResponse, BackendFailed> => {
+  if (left === 0 || !isRepeatable(failed, request)) return Effect.fail(failed)
+  request.asked?.cancel()
+  request.upload?.stop()
+  return Effect.catch(asked, (again) => askAgain(request, asked, again, left - 1))
+}
+
+/**
  * A request is sent again only where the backend did nothing about it and the client's body is still whole. Time was
  * given already to one that was not reached in time.
  */
@@ -147,6 +161,13 @@ const NOT_SENDABLE: BackendFailed = {
   _tag: "unavailable",
   unprocessed: false,
   reason: "the head of the backend's response cannot be passed on"
+}
+
+/** It came with the head that its body is malformed or breaks off, so that the client can still be told. */
+const BROKEN_AT_ONCE: BackendFailed = {
+  _tag: "unavailable",
+  unprocessed: false,
+  reason: "the backend broke its response off with the head"
 }
 
 const download = (request: LiveRequest, from: IncomingBody, to: OutgoingBody): Effect.Effect<void, RequestFailure> =>

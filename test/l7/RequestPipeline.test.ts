@@ -4,7 +4,7 @@ import { PassThrough } from "node:stream"
 import type { BackendFailed, BackendResponse } from "../../src/l7/backend/Backends.ts"
 import { LiveRequest } from "../../src/l7/LiveRequest.ts"
 import type { RequestHead } from "../../src/l7/Message.ts"
-import { serveRequest } from "../../src/l7/RequestPipeline.ts"
+import { REPEATS_MAX, serveRequest } from "../../src/l7/RequestPipeline.ts"
 import { VirtualHost } from "../../src/l7/VirtualHost.ts"
 import { parseIpAddress } from "../../src/net/IpAddress.ts"
 import type { RequestEntry } from "../../src/observe/AccessLog.ts"
@@ -169,13 +169,19 @@ describe("a backend that does not answer", () => {
     })
   )
 
-  it.effect("is not asked a third time", () =>
-    Effect.gen(function* () {
-      const pool = new FakePool(failed({ unprocessed: true }), failed({ unprocessed: true }))
-      const { exchange } = yield* run(new FakeExchange(request()), pool)
-      assert.deepStrictEqual([exchange.head?.status, pool.sent.length], [502, 2])
-    })
-  )
+  for (const [refusals, status] of [
+    [REPEATS_MAX, 200],
+    [REPEATS_MAX + 1, 502]
+  ] as const) {
+    it.effect(`is answered ${status} where it did nothing about the request ${refusals} times`, () =>
+      Effect.gen(function* () {
+        const refused = Array.from({ length: refusals }, () => failed({ unprocessed: true }))
+        const pool = new FakePool(...refused, Effect.succeed(answer()))
+        const { exchange } = yield* run(new FakeExchange(request()), pool)
+        assert.deepStrictEqual([exchange.head?.status, pool.sent.length], [status, REPEATS_MAX + 1])
+      })
+    )
+  }
 
   it.effect("is not asked again where it may have done something", () =>
     Effect.gen(function* () {
@@ -239,6 +245,17 @@ describe("an end in the middle", () => {
       readable.destroy()
       yield* done
       assert.deepStrictEqual([exchange.head?.status, exchange.aborted, exchange.sink.trailers], [200, true, undefined])
+    })
+  )
+
+  it.effect("by the backend before its head was passed on is a 502", () =>
+    Effect.gen(function* () {
+      const readable = new PassThrough()
+      readable.destroy()
+      const pool = new FakePool(Effect.succeed(answer({ body: { readable, trailers: () => [] } })))
+      const { exchange, host } = yield* run(new FakeExchange(request()), pool)
+      assert.deepStrictEqual([exchange.head?.status, exchange.aborted], [502, false])
+      assert.deepStrictEqual([...host.counters.responses], [[502, 1]])
     })
   )
 

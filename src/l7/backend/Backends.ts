@@ -73,7 +73,7 @@ export interface BackendFailed {
   /** `unavailable`: 502; `timed_out`: 504, it was not reached in time; `unsupported`: 501, it takes no WebSocket, or no such method. */
   readonly _tag: "unavailable" | "timed_out" | "unsupported"
   /**
-   * Proof that the backend, which was there, did nothing about the request: it may be sent once more (RFC 9113 8.7).
+   * Proof that the backend, which was there, did nothing about the request: it may be sent again (RFC 9113 8.7).
    * False where the backend was not reached, since to ask again at once would only meet the same.
    */
   readonly unprocessed: boolean

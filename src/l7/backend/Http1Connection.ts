@@ -175,12 +175,10 @@ class Exchange {
     const fields = endToEnd(incoming.rawHeaders)
     const length = lengthOf(this.#request.head, fields)
     const trailers = () => endToEndTrailers(incoming.rawTrailers)
-    this.#request.respond({
-      status,
-      fields,
-      body: hasBody ? { readable: incoming, length, trailers } : undefined,
-      upgraded: undefined
-    })
+    if (!hasBody) return this.#request.respond({ status, fields, body: undefined, upgraded: undefined })
+    const body = { readable: incoming, length, trailers }
+    // Once the parser is through with what came together: a body that makes no sense is known by then, or is there.
+    process.nextTick(() => this.#request.respond({ status, fields, body, upgraded: undefined }))
   }
 
   #upgrade({ headers, rawHeaders }: IncomingMessage, socket: Duplex, first: Buffer): void {
