@@ -13,6 +13,8 @@ export interface WebPlan {
   readonly alpn: ReadonlyArray<Alpn>
   readonly handshake: HandshakePlan
   readonly requests: ReadonlyArray<RequestPlan>
+  /** On HTTP/1.1: it sends them all at once; none has a body, and none is cancelled. */
+  readonly isPipelined: boolean
   /**
    * When its requests are over: it closes, resets, stays until the proxy has enough of it, or begins a head on HTTP/1.1 that
    * never becomes whole.
@@ -77,10 +79,15 @@ export interface AnswerPlan {
 export const drawWeb = (draw: Draw): WebPlan => {
   const alpn = draw.pick<ReadonlyArray<Alpn>>([["h2", "http/1.1"], ["h2"], ["http/1.1"], []])
   const count = draw.integer(1, 5)
+  const isPipelined = !alpn.includes("h2") && draw.chance(25)
   return {
     alpn,
     handshake: drawHandshake(draw),
-    requests: draw.times(count, (i) => drawRequest(draw, drawKind(draw, alpn, i === count - 1))),
+    requests: draw.times(count, (i) => {
+      if (isPipelined) return unburdened(drawRequest(draw, "plain"))
+      return drawRequest(draw, drawKind(draw, alpn, i === count - 1))
+    }),
+    isPipelined,
     leaving: draw.weighted({ closing: 7, resetting: 2, staying: 1, dawdling: alpn.includes("h2") ? 0 : 2 }),
     resetAfterMs: draw.chance(12) ? draw.integer(0, 120) : undefined
   }
@@ -115,6 +122,14 @@ const drawRequest = (draw: Draw, kind: RequestKind): RequestPlan => {
 /** One with a body would be answered within that. */
 const drawFlaw = (draw: Draw, hasBody: boolean): Flaw =>
   draw.weighted({ none: 94, misdirected: 3, ambiguous: 2, oversized: hasBody ? 0 : 2 })
+
+const unburdened = (request: RequestPlan): RequestPlan => ({
+  ...request,
+  method: request.method === "HEAD" ? "HEAD" : "GET",
+  flaw: "none",
+  body: NO_BODY,
+  cancelledAfterMs: undefined
+})
 
 const METHODS: Readonly<Record<RequestKind, RequestPlan["method"] | undefined>> = {
   plain: undefined,

@@ -7,6 +7,7 @@ import { endWhenWhole } from "../../l7/EndOfStream.ts"
 import type { ClientPlan } from "./ClientPlan.ts"
 import type { Journal } from "./Journal.ts"
 import { authorityOf, begin, bodyOf, cancelInTime, fieldsOf, finish, hasBody } from "./WebAsking.ts"
+import { pipeline } from "./WebPipelining.ts"
 import { pathOf, type WebPlan } from "./WebPlan.ts"
 import { BACKEND_FIELD, REQUEST_TRAILER, trailerName, type RequestRecord } from "./WebRecords.ts"
 import { readBody, writeBody, type After } from "./WebStreams.ts"
@@ -109,13 +110,14 @@ export const talkHttp1 = (talk: Talk): void => {
   const askNext = (index: number): void => {
     const record = records[index]
     duplex.resume()
-    if (record === undefined) {
+    if (record === undefined || (web.isPipelined && index > 0)) {
       if (web.leaving === "resetting") talk.reset()
       // Node destroys what it has no further use for, where that is ended already.
       else if (web.leaving === "closing") after(1, () => duplex.end())
       else if (web.leaving === "dawdling" && duplex.writable) dawdle(talk)
       return
     }
+    if (web.isPipelined) return after(record.plan.afterMs, () => pipeline(talk, () => askNext(1)))
     after(record.plan.afterMs, () => askHttp1(talk, agent, record, () => askNext(index + 1)))
   }
   askNext(0)

@@ -21,7 +21,9 @@ export const checkReuse: Check = (run) => {
 /** One request at a time, all to one backend of which no connection was lost, and each connection for that client alone. */
 const isOwn = ({ events, plan }: SimRun, served: ReadonlyArray<ServedRecord>): boolean => {
   const { backend, client } = served[0]!
-  const isSequential = plan.clients[client]?.web?.alpn.includes("h2") === false
+  const web = plan.clients[client]?.web
+  // What was sent ahead goes on in the moment in which the connection before is about to be free.
+  const isSequential = web?.alpn.includes("h2") === false && !web.isPipelined
   const wasReset = events.some(
     (event) => event._tag === "Fault" && event.kind === "web_reset" && event.subject === backend.name
   )
