@@ -4,7 +4,7 @@
  * It sends back what is sent to it, and files of its folder, with the trailer `x-out: nghttpd` behind each body. The
  * test's scope owns the process.
  */
-import { Effect } from "effect"
+import { Effect, Result } from "effect"
 import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { identityOf } from "../harness/Certificates.ts"
@@ -39,7 +39,9 @@ const pair = Effect.fnUntraced(function* (folder: string, name: string) {
 /** It does not tell which port it was given, and the kernel does: proc_pid_net(5). */
 const listeningPortOf = (pid: number): number | undefined => {
   const folder = `/proc/${pid}/fd`
-  const sockets = new Set(readdirSync(folder).map((fd) => readlinkSync(join(folder, fd))))
+  // What is open may be closed before it is looked at.
+  const target = (fd: string) => Result.getOrUndefined(Result.try(() => readlinkSync(join(folder, fd))))
+  const sockets = new Set(readdirSync(folder).map(target))
   for (const line of readFileSync(`/proc/${pid}/net/tcp`, "utf8").split("\n")) {
     const [, local = "", , state, , , , , , inode] = line.trim().split(/ +/)
     if (state === LISTENING && sockets.has(`socket:[${inode}]`)) return Number.parseInt(local.split(":")[1]!, 16)
