@@ -167,9 +167,10 @@ export class ClientConnection implements Retirable {
     this.duplex.destroy()
   }
 
-  /** Runs `later` once so much time has passed, unless the connection is over by then. */
-  after(ms: number, later: () => void): void {
-    this.#fork(Effect.delay(Effect.sync(later), ms))
+  /** Runs `later` once so much time has passed, unless the connection is over by then. Gives a way to take that back. */
+  after(ms: number, later: () => void): () => void {
+    const fiber = this.#fork(Effect.delay(Effect.sync(later), ms))
+    return () => fiber.interruptUnsafe()
   }
 
   #clientEnded(): void {

@@ -61,6 +61,7 @@ export class Http1Exchange implements Exchange {
 
   respond({ fields, status }: ResponseHead, follows: Follows): OutgoingBody | undefined {
     const outgoing = this.#outgoing
+    this.#keepOpen()
     outgoing.writeHead(status, responseFields(fields, status, follows, this.method === "HEAD", this.#closes))
     if (follows === "nothing") {
       outgoing.end()
@@ -98,15 +99,34 @@ export class Http1Exchange implements Exchange {
     const { duplex } = this.#connection
     if (!outgoing.writableEnded || duplex.destroyed) return
     const finished = () => {
-      if (this.#isLast) return this.#connection.linger()
+      if (this.#isLast) {
+        this.#incoming.resume()
+        return this.#connection.linger()
+      }
       if (this.isWhole) return next()
-      this.#incoming.once("end", next).resume()
-      this.#connection.after(this.#connection.lingerMs, () => {
-        if (!this.isWhole) duplex.destroy()
-      })
+      const forget = this.#connection.after(this.#connection.lingerMs, () => duplex.destroy())
+      this.#incoming
+        .once("end", () => {
+          forget()
+          next()
+        })
+        .resume()
     }
     if (outgoing.writableFinished) finished()
     else outgoing.once("finish", finished)
+  }
+
+  /**
+   * A client that asked for the connection's end, and has not sent all of its request: Node would close behind the
+   * response, and what comes then would reset the connection before the client has read it (RFC 9112 9.6).
+   */
+  #keepOpen(): void {
+    const outgoing = this.#outgoing
+    if (outgoing.shouldKeepAlive || this.isWhole) return
+    this.#isLast = true
+    outgoing.shouldKeepAlive = true
+    // It says neither; the end says what has become of the connection.
+    outgoing.removeHeader("connection")
   }
 
   /** Not where the request has yet to come: Node closes the connection behind the response, which might get lost. */

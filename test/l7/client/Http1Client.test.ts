@@ -244,6 +244,35 @@ describe("a client of HTTP/1.1", () => {
     })
   )
 
+  it.effect("that is answered before it has sent all, and asked for the end, is read on until it has gone", () =>
+    Effect.gen(function* () {
+      const { client, connection, pool, received } = yield* open(answer({ status: 413, body: bodyOf("no") }))
+      client.write(`POST / HTTP/1.1\r\nHost: ${SERVER}\r\nConnection: close\r\nContent-Length: 400004\r\n\r\nab`)
+      yield* until("it is answered, and the answer's connection ended", () => received.ended)
+      assert.match(received.text, /^HTTP\/1\.1 103 [^]*HTTP\/1\.1 413 [^]*no\r\n0\r\n\r\n$/)
+      assert.notMatch(received.text, /keep-alive/i)
+      client.write(Buffer.alloc(400_000))
+      client.write("cd")
+      yield* until("all of it is taken", () => client.writableLength === 0)
+      yield* settle
+      assert.deepStrictEqual([connection.duplex.destroyed, pool.sent.length], [false, 1])
+      client.end()
+      assert.strictEqual(yield* connection.ended, "done")
+    })
+  )
+
+  it.effect("that asked for the end, and never sends the rest, is let go", () =>
+    Effect.gen(function* () {
+      const { client, connection, received } = yield* open(answer({ status: 413 }))
+      client.write(`POST / HTTP/1.1\r\nHost: ${SERVER}\r\nConnection: close\r\nContent-Length: 4\r\n\r\nab`)
+      yield* until("it is answered", () => received.ended)
+      assert.isFalse(connection.duplex.destroyed)
+      yield* settle
+      yield* TestClock.adjust(TIMEOUTS.halfCloseTimeoutMs)
+      assert.strictEqual(yield* connection.ended, "done")
+    })
+  )
+
   it.effect("that never sends the rest of what was answered already is let go", () =>
     Effect.gen(function* () {
       const { client, connection, received } = yield* open(answer({ status: 413 }))
