@@ -105,6 +105,11 @@ const start = (command: string, args: ReadonlyArray<string>, options: ProgramOpt
     stdio: ["ignore", "pipe", pipe?.writer ?? "pipe"]
   })
   if (pipe !== undefined) closeSync(pipe.writer)
+  if (child.pid === undefined) {
+    child.on("error", () => {})
+    pipe?.reader.destroy()
+    throw new Error(`${line[0]} cannot be started; is it installed? .ci/run says what the tests need`)
+  }
   return new Program(child, pipe?.reader ?? child.stderr!, command)
 }
 
