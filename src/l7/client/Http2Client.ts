@@ -67,6 +67,7 @@ export class Http2Client implements Protocol {
   readonly #guard: FloodGuard
   /** For flooding us. */
   #isCut = false
+  #hasServed = false
 
   constructor(connection: ClientConnection, pool: BackendPool, server: Hostname) {
     this.#connection = connection
@@ -97,10 +98,14 @@ export class Http2Client implements Protocol {
     }
   }
 
+  /**
+   * A client's first request may be on its way: it is here before the answer to a PING, or by the deadline that every
+   * first request has.
+   */
   finish(): void {
-    if (this.#session.closed || this.#session.destroyed) return
-    this.#session.close()
-    if (this.#connection.running === 0) this.#connection.closing("done")
+    if (this.#session.destroyed) return
+    if (this.#hasServed) this.#goAway()
+    else this.#session.ping(() => this.#goAway())
   }
 
   close(): void {
@@ -108,7 +113,7 @@ export class Http2Client implements Protocol {
   }
 
   refuseLate(): void {
-    this.finish()
+    this.#goAway()
   }
 
   /** What a session has yet to send would be waited for, though a client that was reset takes nothing. */
@@ -117,10 +122,19 @@ export class Http2Client implements Protocol {
     this.#connection.duplex.destroy()
   }
 
+  #goAway(): void {
+    if (this.#session.closed || this.#session.destroyed) return
+    this.#session.close()
+    if (this.#connection.running === 0) this.#connection.closing("done")
+  }
+
   #serve(stream: ServerHttp2Stream, flags: number, raw: Fields): void {
     stream.on("error", ignore)
     const exchange = new Http2Exchange(stream, flags, raw, this.#server, this.#guard)
     if (stream.destroyed || stream.closed || this.#isCut) return this.#abandon(exchange)
+    this.#hasServed = true
+    // With the others that came together. A client need not answer the PING.
+    if (this.#connection.isRetired) setImmediate(() => this.#goAway())
     const request = this.#connection.run(exchange, () => this.#over(exchange))
     stream.on("close", () => {
       request.end("gone")

@@ -297,13 +297,42 @@ describe("a connection of HTTP/2 that is to finish", () => {
 
   it.effect("ends at once when nothing runs, and tells a client that asks meanwhile that it took nothing", () =>
     Effect.gen(function* () {
-      const { client, connection, frames, host, pool } = yield* raw()
+      const { client, connection, frames, host, pool } = yield* raw(answer({ status: 204 }))
       client.on("end", () => client.end())
-      host.retire()
       client.write(headers(1, pseudo({ ":authority": SERVER })))
+      yield* until("the first is answered", () => frames().some(({ stream }) => stream === 1))
+      yield* settle
+      host.retire()
+      client.write(headers(3, pseudo({ ":authority": SERVER })))
       assert.strictEqual(yield* connection.ended, "done")
       const goAway = frames().find(({ type }) => type === TYPE.goAway)
-      assert.deepStrictEqual([goAway?.payload.readUInt32BE(0), pool.sent.length], [0, 0])
+      assert.deepStrictEqual([goAway?.payload.readUInt32BE(0), pool.sent.length], [1, 1])
+    })
+  )
+
+  it.effect("serves the first request, which was on its way, and nothing behind it", () =>
+    Effect.gen(function* () {
+      const { client, connection, frames, host, pool } = yield* raw(answer({ status: 204 }))
+      client.on("end", () => client.end())
+      host.retire()
+      yield* settle
+      assert.isUndefined(goAwayCode(frames()))
+      client.write(headers(1, pseudo({ ":authority": SERVER })))
+      yield* until("GOAWAY came", () => goAwayCode(frames()) !== undefined)
+      client.write(headers(3, pseudo({ ":authority": SERVER })))
+      assert.strictEqual(yield* connection.ended, "done")
+      const goAway = frames().find(({ type }) => type === TYPE.goAway)
+      assert.deepStrictEqual([goAway?.payload.readUInt32BE(0), pool.sent.length], [1, 1])
+      assert.isTrue(frames().some(({ stream }) => stream === 1))
+    })
+  )
+
+  it.effect("ends before a request has come once its client says that none was on its way", () =>
+    Effect.gen(function* () {
+      const { connection, goaways, host } = yield* open()
+      host.retire()
+      assert.strictEqual(yield* connection.ended, "done")
+      assert.deepStrictEqual(goaways, [{ code: NGHTTP2_NO_ERROR, last: 0 }])
     })
   )
 })
