@@ -55,7 +55,7 @@ export const answer = (
   // Not before it reads: Node throws away what comes behind the answer to a request that nobody reads.
   if (plan.kind === "websocket") after(1, later(open))
   else if (kind === "early") after(1, later(send))
-  else if (kind === "chatty") chat(answering)
+  else if (kind === "chatty") later(chat)()
   else whenWhole(answering, later(send))
 }
 

@@ -69,6 +69,6 @@ export const drawWebRoute = (draw: Draw, name: string, backends: ReadonlyArray<W
   webRouteTo(
     hostname(name),
     draw.pick(backends),
-    draw.chance(30),
+    draw.chance(50),
     POLICIES.filter(() => draw.chance(15))
   )

@@ -31,5 +31,8 @@ const isOwn = ({ events, plan }: SimRun, served: ReadonlyArray<ServedRecord>): b
 }
 
 /** Nothing about the exchange ends its connection. */
-const isKept = ({ end }: ServedRecord, request: RequestRecord | undefined): boolean =>
-  end === "whole" && request?.end === "whole" && request.plan.answer.kind === "whole"
+const isKept = ({ end }: ServedRecord, request: RequestRecord | undefined): boolean => {
+  if (end !== "whole" || request?.end !== "whole" || request.plan.kind === "websocket") return false
+  const { answer, body } = request.plan
+  return answer.kind === "whole" || (answer.kind === "early" && body.bytes === 0)
+}
