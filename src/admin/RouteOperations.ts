@@ -1,8 +1,8 @@
 /**
  * `listRoutes`, `addRoute`, `removeRoute`.
  *
- * As a tool may change thousands one by one, neither has a span, and services are only provided to what uses them: each
- * copies a context, and the three of them cost as much as the rest of the operation.
+ * As a tool may change thousands one by one, a change has no span, and services are only provided to what uses them:
+ * either copies a context, and together they were a fifth of what adding a route cost.
  */
 import type { FileSystem } from "effect"
 import { Effect, Result } from "effect"
