@@ -55,7 +55,9 @@ const curlTo = (site: Site, kind: Kind, version: string): Curl =>
     const printed = [1, 0].map((count) => `HTTP/${version}, new connections: ${count}\n`).join("")
     assert.deepInclude(ran, { code: 0, stderr: "", stdout: printed })
     const [first, second] = [readFileSync(bodyOf("1")), readFileSync(bodyOf("2"))]
-    assert.isTrue(first.equals(second))
+    // For HEAD curl writes the head there, whose date may have become another.
+    if (!args.includes("--head"))
+      assert.isTrue(first.equals(second), `${path}: ${first.length}, ${second.length} bytes`)
     return { heads: readFileSync(heads, "latin1"), body: second }
   })
 
