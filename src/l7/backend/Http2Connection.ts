@@ -11,6 +11,7 @@ import { endToEnd, endToEndTrailers, FIELD_LIST_BYTES_MAX } from "../Fields.ts"
 import { outgoingBody } from "../Http2Body.ts"
 import { noTrailers, type Fields, type IncomingBody, type OutgoingBody, type RequestHead } from "../Message.ts"
 import { Running, type Placed } from "../Running.ts"
+import { outliveStreams } from "../SessionHandle.ts"
 import type { BackendConnection, ConnectionOwner } from "./BackendConnection.ts"
 import type { OpenBackend } from "./BackendDial.ts"
 import type { BackendFailed, BackendResponse } from "./Backends.ts"
@@ -93,6 +94,7 @@ const connectSession = ({ duplex, scheme }: OpenBackend): ClientHttp2Session => 
   }
   // No host is looked up: the authority of each request is its own.
   const session = connect(`${scheme}://backend`, options)
+  outliveStreams(session)
   session.once("connect", () => {
     // Node says so also of one that was destroyed meanwhile.
     if (session.destroyed) return

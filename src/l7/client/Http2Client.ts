@@ -23,6 +23,7 @@ import { FloodGuard, type Flood } from "../FloodGuard.ts"
 import { grouped, outgoingBody } from "../Http2Body.ts"
 import { readHttp2Request } from "../Http2Request.ts"
 import type { Fields, IncomingBody, OutgoingBody, ResponseHead } from "../Message.ts"
+import { outliveStreams } from "../SessionHandle.ts"
 import type { ClientConnection, Protocol } from "./ClientConnection.ts"
 
 /** Requests that one connection may have running. */
@@ -86,6 +87,7 @@ export class Http2Client implements Protocol {
       settings: takesWebSockets ? { ...SETTINGS, enableConnectProtocol: true } : SETTINGS
     })
     this.#session = session
+    outliveStreams(session)
     session.setLocalWindowSize(SESSION_WINDOW_BYTES)
     session.on("error", () => {})
     session.on("stream", (stream, _headers, flags, raw) => this.#serve(stream, flags, raw))
