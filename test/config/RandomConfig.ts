@@ -179,8 +179,22 @@ const listener = fc
     }
   }))
 
+/** Whether two listeners are one, or one of them takes every address of the other's port, so that no config has both. */
+const exclude = (a: string, b: string): boolean => {
+  const [hostA, portA] = splitPort(a)
+  const [hostB, portB] = splitPort(b)
+  return a === b || (portA === portB && portA !== "0" && (EVERY_ADDRESS.has(hostA) || EVERY_ADDRESS.has(hostB)))
+}
+
+const splitPort = (addr: string): readonly [host: string, port: string] => {
+  const colon = addr.lastIndexOf(":")
+  return [addr.slice(0, colon), addr.slice(colon + 1)]
+}
+
+const EVERY_ADDRESS: ReadonlySet<string> = new Set(["", "0.0.0.0", "[::]"])
+
 const listeners = fc
-  .uniqueArray(listener, { minLength: 1, maxLength: 3, selector: ({ value }) => value.addr })
+  .uniqueArray(listener, { minLength: 1, maxLength: 3, selector: ({ value }) => value.addr, comparator: exclude })
   .map((items) => ({ toml: items.map(({ toml }) => toml), value: items.map(({ value }) => value) }))
 
 const grpc = or(
