@@ -8,7 +8,7 @@ import { Effect, Queue, Schema } from "effect"
 import type { State } from "../src/snapshot/Change.ts"
 import type { FirewallRule } from "../src/snapshot/FirewallRule.ts"
 import { adminMethod, type Fields } from "../test/admin/grpc/StockClient.ts"
-import { AdminTask } from "./AdminProtocol.ts"
+import { AdminTask, RunTask, TaskReady } from "./AdminProtocol.ts"
 import { followParent, tellParent } from "./Forked.ts"
 import { frame, GrpcCaller } from "./GrpcCaller.ts"
 import { manyRules, rules, RULES } from "./ManyRules.ts"
@@ -74,14 +74,15 @@ const [socket = "", callers = ""] = process.argv.slice(2)
 
 const serve = Effect.gen(function* () {
   const clients = yield* Effect.all(Array.from({ length: Number(callers) }, () => GrpcCaller.connect(socket)))
-  const run = Effect.fnUntraced(function* (task: AdminTask) {
-    // Made and written before the clock starts: what a client does for its request is not the proxy's.
-    const written = callsOf(task, clients.length).map((calls) =>
-      calls.map(([name, request]) => {
-        const method = adminMethod(name)
-        return [method.path, frame(method.requestSerialize(request))] as const
-      })
-    )
+  const tasks = yield* Queue.unbounded<unknown>()
+  process.on("message", (message) => Queue.offerUnsafe(tasks, message))
+  followParent()
+  const next = <A>(schema: Schema.Decoder<A>) => Effect.flatMap(Queue.take(tasks), Schema.decodeUnknownEffect(schema))
+  const serveOne = Effect.gen(function* () {
+    const written = callsOf(yield* next(AdminTask), clients.length).map((calls) => calls.map(write))
+    global.gc?.()
+    tellParent(TaskReady.make({}))
+    yield* next(RunTask)
     const startedAt = performance.now()
     yield* Effect.forEach(
       written,
@@ -89,13 +90,14 @@ const serve = Effect.gen(function* () {
         Effect.forEach(calls, ([path, framed]) => clients[caller]!.call(path, framed), { discard: true }),
       { concurrency: "unbounded", discard: true }
     )
-    return performance.now() - startedAt
+    tellParent({ wallMs: performance.now() - startedAt })
   })
-  const tasks = yield* Queue.unbounded<unknown>()
-  process.on("message", (message) => Queue.offerUnsafe(tasks, message))
-  followParent()
-  const next = Effect.flatMap(Queue.take(tasks), Schema.decodeUnknownEffect(AdminTask))
-  return yield* Effect.forever(Effect.map(Effect.flatMap(next, run), (wallMs) => tellParent({ wallMs })))
+  return yield* Effect.forever(serveOne)
 })
+
+const write = ([name, request]: Call) => {
+  const method = adminMethod(name)
+  return [method.path, frame(method.requestSerialize(request))] as const
+}
 
 NodeRuntime.runMain(Effect.scoped(serve))

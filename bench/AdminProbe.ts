@@ -18,9 +18,13 @@ const PACE_MS = 2
 const probe = (port: number, hello: Uint8Array) => {
   const waits: Array<number> = []
   let open = 0
+  let lateMs = 0
+  let dueAt = performance.now() + PACE_MS
   const connectOnce = () => {
     open++
     const startedAt = performance.now()
+    lateMs = Math.max(lateMs, startedAt - dueAt)
+    dueAt = startedAt + PACE_MS
     const socket = connect({ host: "127.0.0.1", port, noDelay: true })
     socket.write(hello)
     let waited: number | undefined
@@ -43,7 +47,8 @@ const probe = (port: number, hello: Uint8Array) => {
       connections: waits.length,
       p50Ms: quantile(waits, 0.5),
       p99Ms: quantile(waits, 0.99),
-      worstMs: quantile(waits, 1)
+      worstMs: quantile(waits, 1),
+      lateMs
     }
   }
 }

@@ -14,6 +14,11 @@ export const AdminTask = Schema.Union([
 ])
 export type AdminTask = typeof AdminTask.Type
 
+/** The calls of a task are written, and wait for `RunTask`: what that costs a client is not to be seen in the proxy. */
+export const TaskReady = Schema.TaggedStruct("Ready", {})
+
+export const RunTask = Schema.TaggedStruct("Run", {})
+
 /** From the first call to the last answer. */
 export const TaskDone = Schema.Struct({ wallMs: Schema.Finite })
 
@@ -31,6 +36,8 @@ export const ProbeAnswer = Schema.Struct({
   connections: Schema.Int,
   p50Ms: Schema.Finite,
   p99Ms: Schema.Finite,
-  worstMs: Schema.Finite
+  worstMs: Schema.Finite,
+  /** Of the probe's own process: what it adds to the waits that it measures. */
+  lateMs: Schema.Finite
 })
 export type ProbeAnswer = typeof ProbeAnswer.Type

@@ -12,7 +12,15 @@ import { tmpdir } from "node:os"
 import { copyDatabase } from "../src/store/DatabaseCopy.ts"
 import * as SqliteStore from "../src/store/SqliteStore.ts"
 import { Store } from "../src/store/Store.ts"
-import { type AdminTask, ProbeAnswer, ProbeReady, type ProbeRequest, TaskDone } from "./AdminProtocol.ts"
+import {
+  type AdminTask,
+  ProbeAnswer,
+  ProbeReady,
+  type ProbeRequest,
+  RunTask,
+  TaskDone,
+  TaskReady
+} from "./AdminProtocol.ts"
 import type { BenchError } from "./BenchError.ts"
 import { forkFile, receive, type Child } from "./Child.ts"
 import { longestDelays, noteDelaysIn } from "./LoopDelay.ts"
@@ -33,6 +41,8 @@ const ITEMS_A_ROUND = 512
 /** How often each import is done. The machine's own pauses are in every one, those of the proxy in all. */
 const TRIES = 3
 
+const WARM_UP = "3 seconds"
+
 const LISTENER = "127.0.0.1:0"
 
 interface Setup {
@@ -47,8 +57,13 @@ interface Setup {
   readonly delays: string
 }
 
-const ask = ({ callers }: Setup, task: AdminTask): Effect.Effect<number, BenchError> =>
-  Effect.map(receive(callers, TaskDone, task), ({ wallMs }) => wallMs)
+const prepare = ({ callers }: Setup, task: AdminTask) => receive(callers, TaskReady, task)
+
+/** What was prepared; milliseconds from the first call to the last answer. */
+const run = ({ callers }: Setup): Effect.Effect<number, BenchError> =>
+  Effect.map(receive(callers, TaskDone, RunTask.make({})), ({ wallMs }) => wallMs)
+
+const ask = (setup: Setup, task: AdminTask) => Effect.andThen(prepare(setup, task), run(setup))
 
 /** Mutations a second of each kind, and times raw in the same round. */
 const benchMutations = Effect.fnUntraced(function* (setup: Setup) {
@@ -108,18 +123,21 @@ const probing = Effect.fnUntraced(function* <E>({ delays, port, probe }: Setup, 
 
 const benchImports = Effect.fnUntraced(function* (setup: Setup) {
   const rows: Array<ReadonlyArray<string>> = []
+  // Meanwhile the code that connections run is compiled.
+  yield* probing(setup, Effect.sleep(WARM_UP))
   for (let i = 0; i < TRIES; i++) {
     for (const [name, task] of imports(setup)) {
       let wallMs = 0
-      const done = Effect.map(ask(setup, task), (millis) => {
+      const done = Effect.map(run(setup), (millis) => {
         wallMs = millis
       })
+      yield* prepare(setup, task)
       const meanwhile = yield* probing(setup, done)
       const quiet = yield* probing(setup, Effect.sleep(wallMs))
       rows.push([name, wallMs.toFixed(0), ...formatWatched(meanwhile), ...formatWatched(quiet)])
     }
   }
-  const columns = ["worst ms", "p99", "late", "busy"]
+  const columns = ["worst ms", "p99", "probe late", "late", "busy"]
   console.log(
     formatTable([[`${RULES} rules`, "took ms", ...columns, ...columns.map((name) => `quiet ${name}`)], ...rows])
   )
@@ -128,6 +146,7 @@ const benchImports = Effect.fnUntraced(function* (setup: Setup) {
 const formatWatched = ({ busyMs, lateMs, waits }: Watched) => [
   waits.worstMs.toFixed(1),
   waits.p99Ms.toFixed(1),
+  waits.lateMs.toFixed(1),
   lateMs.toFixed(1),
   busyMs.toFixed(1)
 ]
@@ -161,7 +180,11 @@ const setUp = Effect.fnUntraced(function* (
   yield* copyDatabase(file, rawFile)
   const raw = yield* RawCommits.open(rawFile)
   const { port } = yield* startBinary(folder, configOf(file), [...nodeOptions, ...noteDelaysIn(delays)])
-  const callers = yield* forkFile("AdminCallers.ts", [path.join(folder, "admin.sock"), String(CALLERS)])
+  const callers = yield* forkFile(
+    "AdminCallers.ts",
+    [path.join(folder, "admin.sock"), String(CALLERS)],
+    ["--expose-gc"]
+  )
   return { backend, callers, delays, port, probe, raw }
 })
 
