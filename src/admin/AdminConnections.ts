@@ -18,6 +18,7 @@ import {
   type ServerHttp2Stream
 } from "node:http2"
 import type { Socket } from "node:net"
+import { outliveStreams } from "../net/node/SessionHandle.ts"
 
 export type AdminRequest = IncomingMessage | Http2ServerRequest
 export type AdminResponse = ServerResponse | Http2ServerResponse
@@ -104,6 +105,7 @@ export class AdminConnections {
     socket.allowHalfOpen = false
     // Comes before `emit` returns.
     this.#http2.once("session", (session) => {
+      outliveStreams(session)
       peer.session = session
       session.on("stream", (stream, ...request) => {
         peer.track(stream, stream)

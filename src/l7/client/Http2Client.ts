@@ -14,6 +14,7 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream
 } from "node:http2"
+import { outliveStreams } from "../../net/node/SessionHandle.ts"
 import type { Hostname } from "../../snapshot/Hostname.ts"
 import type { BackendPool } from "../backend/Backends.ts"
 import type { Exchange, Follows } from "../Exchange.ts"
@@ -23,7 +24,6 @@ import { FloodGuard, type Flood } from "../FloodGuard.ts"
 import { grouped, outgoingBody } from "../Http2Body.ts"
 import { readHttp2Request } from "../Http2Request.ts"
 import type { Fields, IncomingBody, OutgoingBody, ResponseHead } from "../Message.ts"
-import { outliveStreams } from "../SessionHandle.ts"
 import type { ClientConnection, Protocol } from "./ClientConnection.ts"
 
 /** Requests that one connection may have running. */

@@ -4,8 +4,8 @@
  */
 import { connect } from "node:http2"
 import { connect as connectTcp, createServer } from "node:net"
-import { outliveStreams } from "../../src/l7/SessionHandle.ts"
-import { FLAG, frame, headers, TYPE } from "./Http2Frames.ts"
+import { outliveStreams } from "../../../src/net/node/SessionHandle.ts"
+import { FLAG, frame, headers, TYPE } from "../../l7/Http2Frames.ts"
 
 const SESSIONS = 20
 const INITIAL_WINDOW_SIZE = 4
