@@ -129,7 +129,8 @@ const speakHttp1 = (serving: Serving): void => {
     const responder: Responder = {
       writable: outgoing,
       isGone: () => duplex.destroyed || outgoing.destroyed,
-      interim: () => outgoing.writeInformation(103, {}),
+      // As long as Node is sending the response before, it would put the head before this.
+      interim: () => outgoing.socket !== null && outgoing.writeInformation(103, {}),
       head: (status, fields) => outgoing.writeHead(status, { [BACKEND_FIELD]: plan.name, date: DATE, ...fields }),
       end: (trailers) => {
         outgoing.addTrailers(trailers)

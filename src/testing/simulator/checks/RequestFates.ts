@@ -1,4 +1,5 @@
 /** Which answers a request may have, by what it is, what its backend does, and what went on around it. */
+import { nameOf } from "../ClientPlan.ts"
 import type { Conversation } from "../Conversations.ts"
 import { policyItem, routeItem, type History } from "../History.ts"
 import type { SimRun } from "../SimRun.ts"
@@ -157,5 +158,9 @@ export const isEndedEarly = (run: SimRun, history: History, conversation: Conver
   if (web?.requests.some(({ flaw }) => flaw === "oversized") === true) return true
   if (web?.resetAfterMs !== undefined || history.isWritten(routeItem(listener, hostname), acceptedAt, endedAt))
     return true
-  return run.events.some((event, index) => index < endedAt && event._tag === "Process" && event.what === "told_to_stop")
+  return run.events.some((event, index) => {
+    // Even what the proxy has finished may not have reached it yet.
+    if (event._tag === "Fault") return event.kind === "client_reset" && event.subject === nameOf(client.plan)
+    return index < endedAt && event._tag === "Process" && event.what === "told_to_stop"
+  })
 }
