@@ -132,7 +132,7 @@ export class Http2Client implements Protocol {
 
   #serve(stream: ServerHttp2Stream, flags: number, raw: Fields): void {
     stream.on("error", ignore)
-    const exchange = new Http2Exchange(stream, flags, raw, this.#server, this.#guard)
+    const exchange = new Http2Exchange(stream, flags, raw, this.#server, this.#connection, this.#guard)
     if (stream.destroyed || stream.closed || this.#isCut) return this.#abandon(exchange)
     this.#hasServed = true
     // With the others that came together. A client need not answer the PING.
@@ -176,11 +176,20 @@ class Http2Exchange implements Exchange {
   /** The last frame of the response waits for them, be there any or none. */
   #hasTrailers = false
   readonly #stream: ServerHttp2Stream
+  readonly #connection: ClientConnection
   readonly #guard: FloodGuard
 
-  constructor(stream: ServerHttp2Stream, flags: number, raw: Fields, server: Hostname, guard: FloodGuard) {
+  constructor(
+    stream: ServerHttp2Stream,
+    flags: number,
+    raw: Fields,
+    server: Hostname,
+    connection: ClientConnection,
+    guard: FloodGuard
+  ) {
     const isWhole = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0
     this.#stream = stream
+    this.#connection = connection
     this.#guard = guard
     this.request = readHttp2Request(raw, isWhole, server)
     this.method = pseudoHeader(raw, ":method")
@@ -221,12 +230,26 @@ class Http2Exchange implements Exchange {
     const stream = this.#stream
     if (this.body === undefined || stream.readableEnded || stream.destroyed) return
     stream.resume()
-    const stop = () => resetStream(stream, constants.NGHTTP2_NO_ERROR)
-    // The trailers, which are gRPC's status, are asked for once all that is before them has gone.
+    const stop = () => setImmediate(() => this.#stop())
+    // They are asked for once all that is before them has gone.
     if (this.#hasTrailers && stream.sentTrailers === undefined) stream.once("wantTrailers", stop)
     else stop()
   }
+
+  /**
+   * Tells the client to stop, once END_STREAM has gone out. Before that Node might reset the stream ahead of the
+   * response's end, or destroy it without a reset, and then write empty frames of it until there is no memory left.
+   */
+  #stop(): void {
+    const stream = this.#stream
+    if (stream.destroyed || stream.closed || stream.readableEnded) return
+    if (stream.state.localClose === 1) stream.close(constants.NGHTTP2_NO_ERROR)
+    else this.#connection.after(END_LOOK_MS, () => this.#stop())
+  }
 }
+
+/** A response whose end waits for its client's connection to take it is looked at so often. */
+const END_LOOK_MS = 20
 
 const incomingBody = (stream: Http2Stream): IncomingBody => {
   let trailers: Fields = []
