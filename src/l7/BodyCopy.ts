@@ -50,6 +50,11 @@ export class BodyCopy {
     else readable.resume()
   }
 
+  /** Nothing more is to come of it that the receiver would take. */
+  get isPassed(): boolean {
+    return this.end === "ended" || this.end === "refused"
+  }
+
   /** Takes nothing more from the sender, and leaves the receiver as it is. Nothing where the copy is over. */
   stop(): void {
     if (this.end !== undefined) return

@@ -31,10 +31,14 @@ export const endWhenWhole = (stream: Http2Stream): (() => boolean) => {
 
 /**
  * Resets a stream in the next turn. Node aborts the process where that is done within what it calls for a frame: it asks
- * for the trailers of a stream that it has closed by then.
+ * for the trailers of a stream that it has closed by then. And it ends a stream before it resets it, which would say of
+ * half a body that it is whole.
  */
 export const resetStream = (stream: Http2Stream, code: number): void => {
-  setImmediate(() => stream.close(code))
+  setImmediate(() => {
+    stream._final = (callback) => callback()
+    stream.close(code)
+  })
 }
 
 /**

@@ -50,12 +50,21 @@ export class LiveRequest implements Placed {
     if (this.ending !== undefined) fiber.interruptUnsafe()
   }
 
-  /** Ends the request now, whatever is being done for it, which cancels the backend's part. One that is done goes on. */
+  /**
+   * Ends the request now, whatever is being done for it, which cancels the backend's part. Where the client has had its
+   * part of it the backend's goes on.
+   */
   end(ending: RequestEnd): void {
-    if (this.ending !== undefined || this.download?.isWhole === true) return
+    if (this.ending !== undefined || this.#isServed) return
     this.ending = ending
     this.#fiber?.interruptUnsafe()
   }
+
+  /** The client has sent all that the backend takes, and got the whole response. */
+  get #isServed(): boolean {
+    return this.download?.isWhole === true && (this.upload === undefined || this.upload.isPassed)
+  }
+
   /** Interrupts it, and waits until it is over. */
   get interrupted(): Effect.Effect<void> {
     return Effect.suspend(() => (this.#fiber === undefined ? Effect.void : Fiber.interrupt(this.#fiber)))

@@ -13,11 +13,11 @@ import type { IpAddress } from "../net/IpAddress.ts"
 import type { BackendFailed, BackendPool, BackendResponse } from "./backend/Backends.ts"
 import { PendingRequest } from "./backend/PendingRequest.ts"
 import { BodyCopy, type CopyEnd } from "./BodyCopy.ts"
-import type { Refused } from "./Exchange.ts"
+import type { Exchange, Refused } from "./Exchange.ts"
 import { withForwarded } from "./ForwardedFields.ts"
 import type { LiveRequest, RequestEnd } from "./LiveRequest.ts"
 import { RequestTrace } from "./RequestTrace.ts"
-import type { IncomingBody, OutgoingBody, RequestHead } from "./Message.ts"
+import type { IncomingBody, OutgoingBody, RequestHead, ResponseHead } from "./Message.ts"
 import { firstMatch } from "./Policies.ts"
 import { proxyAnswer, type ProxyStatus } from "./ProxyAnswer.ts"
 import type { VirtualHost } from "./VirtualHost.ts"
@@ -77,6 +77,7 @@ const forward = Effect.fnUntraced(function* (
   const asked = ask(request, grounds, { ...head, fields })
   const response = yield* Effect.catch(asked, (failed) => askAgain(request, asked, failed, REPEATS_MAX))
   if (response.body?.readable.destroyed === true) return yield* Effect.fail(BROKEN_AT_ONCE)
+  if (head.isWebSocket && looksAccepted(response, exchange)) return yield* Effect.fail(NOT_UPGRADED)
   const out = Result.try(() => respond(request, response))
   if (Result.isFailure(out)) return yield* Effect.fail(NOT_SENDABLE)
   if (response.body !== undefined && out.success !== undefined) {
@@ -145,16 +146,36 @@ const isRepeatable = (failed: BackendFailed, { upload }: LiveRequest): boolean =
 /** Sends the head of the response, and gives where its body goes. */
 const respond = (request: LiveRequest, response: BackendResponse): OutgoingBody | undefined => {
   const { exchange } = request
-  const { body, upgraded } = response
+  const { body, status, upgraded } = response
   const bodied = body === undefined ? "nothing" : body.length === undefined ? "body" : "sized"
-  const out = exchange.respond(response, upgraded === undefined ? bodied : "websocket")
-  request.status = upgraded === undefined ? response.status : exchange.acceptedStatus
+  const head = status === 204 || upgraded !== undefined ? withoutLength(response) : response
+  const out = exchange.respond(head, upgraded === undefined ? bodied : "websocket")
+  request.status = upgraded === undefined ? status : exchange.acceptedStatus
   if (upgraded !== undefined && exchange.body !== undefined) {
     request.upload = new BodyCopy(exchange.body, upgraded, (end) => {
       if (end === "broken") request.end("gone")
     })
   }
   return out
+}
+
+/** A head with which no content can come says no length (RFC 9110 8.6, 9.3.6), and clients of HTTP/2 take offence at one. */
+const withoutLength = ({ fields, status }: ResponseHead): ResponseHead => ({
+  status,
+  fields: fields.filter((_, i) => fields[i - (i % 2)] !== "content-length")
+})
+
+/**
+ * A backend of HTTP/1.1 may answer a handshake as any other request. Where every 2xx accepts a WebSocket, as it does an
+ * extended CONNECT (RFC 8441 4), its client would take a page for what the WebSocket says.
+ */
+const looksAccepted = ({ status, upgraded }: BackendResponse, { acceptedStatus }: Exchange): boolean =>
+  upgraded === undefined && acceptedStatus === 200 && status >= 200 && status < 300
+
+const NOT_UPGRADED: BackendFailed = {
+  _tag: "unavailable",
+  unprocessed: false,
+  reason: "the backend answered a WebSocket's handshake as any other request"
 }
 
 const NOT_SENDABLE: BackendFailed = {

@@ -142,12 +142,7 @@ const responseFields = (
   isHead: boolean,
   closes: boolean
 ): Array<string> => {
-  const sent: Array<string> = []
-  for (let i = 0; i + 1 < fields.length; i += 2) {
-    // RFC 9110 8.6.
-    if (status === 204 && fields[i] === "content-length") continue
-    sent.push(fields[i]!, fields[i + 1]!)
-  }
+  const sent = [...fields]
   const isEmpty = follows === "nothing" && !isHead && status !== 204 && status !== 304
   if (isEmpty && fieldOf(sent, "content-length") === undefined) sent.push("content-length", "0")
   if (closes) sent.push("connection", "close")

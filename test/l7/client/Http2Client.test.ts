@@ -8,7 +8,7 @@ import type { BackendFailed, BackendResponse } from "../../../src/l7/backend/Bac
 import { STREAMS_MAX } from "../../../src/l7/client/Http2Client.ts"
 import { PINGS_MAX, RESETS_MAX, SETTINGS_MAX } from "../../../src/l7/FloodGuard.ts"
 import { bodyOf, FakePool, Sink, type Answer } from "../FakeExchange.ts"
-import { FLAG, frame, framesOf, headers, PREFACE, resetStream, TYPE } from "../Http2Frames.ts"
+import { FLAG, frame, framesOf, headers, PREFACE, resetStream, TYPE, type Frame } from "../Http2Frames.ts"
 import { pseudo, SERVER } from "../Requests.ts"
 import { openWorld, settle, TIMEOUTS, until } from "./ClientWorld.ts"
 
@@ -140,6 +140,24 @@ describe("a client of HTTP/2", () => {
       })
   )
 
+  it.effect("that breaks its request off behind a response of known length takes the backend's part with it", () =>
+    Effect.gen(function* () {
+      const body = new PassThrough()
+      const { client, connection, frames, lines, pool } = yield* raw(
+        answer({ fields: ["content-length", "3"], body: { readable: body, length: 3, trailers: () => [] } })
+      )
+      client.write(headers(1, pseudo({ ":method": "POST", ":authority": SERVER }), FLAG.none))
+      client.write(frame(TYPE.data, FLAG.none, 1, Buffer.from("one")))
+      body.write("one")
+      yield* until("the response has ended", () => frames().some(endsResponse))
+      yield* settle
+      assert.strictEqual(pool.released, 0)
+      client.write(resetStream(1))
+      yield* until("the backend's part is over", () => pool.released === 1)
+      assert.deepStrictEqual([connection.running, lines[0]?.status], [0, 200])
+    })
+  )
+
   it.effect("that cancels takes its request with it at once, and the others go on", () =>
     Effect.gen(function* () {
       const { lines, pool, session } = yield* open(NEVER, NEVER)
@@ -176,6 +194,32 @@ describe("a client of HTTP/2", () => {
       body.destroy()
       yield* until("it is over", () => asked.isOver)
       assert.strictEqual(asked.code, NGHTTP2_INTERNAL_ERROR)
+    })
+  )
+
+  it.effect("gets no end of a body of known length that broke off before it", () =>
+    Effect.gen(function* () {
+      const body = new PassThrough()
+      const { client, frames } = yield* raw(
+        answer({ fields: ["content-length", "3"], body: { readable: body, length: 3, trailers: () => [] } })
+      )
+      client.write(headers(1, pseudo({ ":authority": SERVER })))
+      body.write("on")
+      yield* until("a part came", () => frames().some(({ type }) => type === TYPE.data))
+      body.destroy()
+      yield* until("it is reset", () => frames().some(({ type }) => type === TYPE.reset))
+      assert.isFalse(frames().some(endsResponse))
+    })
+  )
+
+  it.effect("gets no length with a head that nothing can follow", () =>
+    Effect.gen(function* () {
+      const { session } = yield* open(answer({ status: 204, fields: ["content-length", "3", "x", "1"] }))
+      const asked = new Asked(session, "/")
+      yield* until("it is over", () => asked.isOver)
+      assert.deepStrictEqual([asked.status, asked.code], [204, NGHTTP2_NO_ERROR])
+      assert.notInclude(asked.fields, "content-length")
+      assert.include(asked.fields, "x")
     })
   )
 
@@ -223,7 +267,11 @@ describe("a client of HTTP/2", () => {
       const fromBackend = new PassThrough()
       const toBackend = new Sink()
       const { pool, session } = yield* open(
-        answer({ body: { readable: fromBackend, trailers: () => [] }, upgraded: toBackend })
+        answer({
+          fields: ["content-length", "0"],
+          body: { readable: fromBackend, trailers: () => [] },
+          upgraded: toBackend
+        })
       )
       assert.isTrue(session.remoteSettings.enableConnectProtocol)
       const asked = new Asked(session, "/chat", { ":method": "CONNECT", ":protocol": "websocket" }, true)
@@ -236,6 +284,7 @@ describe("a client of HTTP/2", () => {
       yield* TestClock.adjust("1 second")
       yield* until("it is over", () => asked.isOver)
       assert.deepStrictEqual([asked.status, asked.code], [200, NGHTTP2_NO_ERROR])
+      assert.notInclude(asked.fields, "content-length")
     })
   )
 
@@ -255,6 +304,18 @@ describe("a client of HTTP/2", () => {
       assert.deepStrictEqual([ended, asked.code], [false, NGHTTP2_INTERNAL_ERROR])
     })
   )
+
+  for (const status of [200, 204, 299]) {
+    it.effect(`is not told that its WebSocket is accepted by a ${status} that means something else`, () =>
+      Effect.gen(function* () {
+        const { pool, session } = yield* open(answer({ status, body: bodyOf("a page") }))
+        const asked = new Asked(session, "/chat", { ":method": "CONNECT", ":protocol": "websocket" }, true)
+        yield* until("it is answered", () => asked.stream.readableEnded)
+        assert.deepStrictEqual([asked.status, asked.text], [502, "Bad Gateway\n"])
+        assert.strictEqual(pool.released, 1)
+      })
+    )
+  }
 
   it.effect("is let go where no request comes in time", () =>
     Effect.gen(function* () {
@@ -351,6 +412,8 @@ const raw = Effect.fnUntraced(function* (...answers: ReadonlyArray<Answer>) {
   yield* settle
   return { ...world, pool, frames: () => framesOf(Buffer.concat(received)) }
 })
+
+const endsResponse = ({ flags, type }: Frame): boolean => type === TYPE.data && (flags & FLAG.endStream) !== 0
 
 const goAwayCode = (frames: ReturnType<typeof framesOf>): number | undefined =>
   frames.find(({ type }) => type === TYPE.goAway)?.payload.readUInt32BE(4)
