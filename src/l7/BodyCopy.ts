@@ -55,6 +55,11 @@ export class BodyCopy {
     return this.end === "ended" || this.end === "refused"
   }
 
+  /** Waits no longer for the end of what the receiver has whole. */
+  conclude(): void {
+    if (this.isWhole) this.#finish("ended")
+  }
+
   /** Takes nothing more from the sender, and leaves the receiver as it is. Nothing where the copy is over. */
   stop(): void {
     if (this.end !== undefined) return

@@ -29,6 +29,8 @@ export class LiveRequest implements Placed {
   status: number | undefined
   /** Since when nothing but the head of the response is missing. */
   waitingSince: number | undefined
+  /** Since when it is known that nothing but the backend's end is missing. */
+  servedSince: number | undefined
   /** What the backend was asked, the last time where that was more than once. */
   asked: PendingRequest | undefined
   /** The bodies, as far as they have got. */
@@ -55,13 +57,13 @@ export class LiveRequest implements Placed {
    * part of it the backend's goes on.
    */
   end(ending: RequestEnd): void {
-    if (this.ending !== undefined || this.#isServed) return
+    if (this.ending !== undefined || this.isServed) return
     this.ending = ending
     this.#fiber?.interruptUnsafe()
   }
 
   /** The client has sent all that the backend takes, and got the whole response. */
-  get #isServed(): boolean {
+  get isServed(): boolean {
     return this.download?.isWhole === true && (this.upload === undefined || this.upload.isPassed)
   }
 

@@ -209,7 +209,20 @@ export class ClientConnection implements Retirable {
       this.#headDeadline = Infinity
       this.#protocol?.refuseLate()
     }
+    this.#endServed(now)
     this.#wakeBy(Math.min(this.#headDeadline, this.#endWaiting(now), this.#endQuiet(now)))
+  }
+
+  /**
+   * Ends those whose client has all, and whose backend does not come to its end for `half_close_timeout`. They run beside
+   * those that the client has open, so that nothing else bounds them.
+   */
+  #endServed(now: number): void {
+    for (const request of this.#running.all()) {
+      if (!request.isServed) continue
+      request.servedSince ??= now
+      if (now - request.servedSince >= this.#timeouts.halfCloseTimeoutMs) request.download?.conclude()
+    }
   }
 
   /** Ends those that wait for their backend too long; gives when the next will. */

@@ -240,16 +240,19 @@ class Http2Exchange implements Exchange {
    * Tells the client to stop, once END_STREAM has gone out. Before that Node might reset the stream ahead of the
    * response's end, or destroy it without a reset, and then write empty frames of it until there is no memory left.
    */
-  #stop(): void {
+  #stop(lookMs = END_LOOK_MS): void {
     const stream = this.#stream
     if (stream.destroyed || stream.closed || stream.readableEnded) return
     if (stream.state.localClose === 1) stream.close(constants.NGHTTP2_NO_ERROR)
-    else this.#connection.after(END_LOOK_MS, () => this.#stop())
+    else this.#connection.after(lookMs, () => this.#stop(Math.min(2 * lookMs, END_LOOK_MS_MAX)))
   }
 }
 
-/** A response whose end waits for its client's connection to take it is looked at so often. */
+/** A response whose end waits for its client to take it is looked at first after so long. */
 const END_LOOK_MS = 20
+
+/** And then less and less often, down to this: a client that takes nothing can have a response wait on each stream. */
+const END_LOOK_MS_MAX = 1000
 
 const incomingBody = (stream: Http2Stream): IncomingBody => {
   let trailers: Fields = []

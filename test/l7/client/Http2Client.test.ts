@@ -8,7 +8,7 @@ import type { BackendFailed, BackendResponse } from "../../../src/l7/backend/Bac
 import { STREAMS_MAX } from "../../../src/l7/client/Http2Client.ts"
 import { PINGS_MAX, RESETS_MAX, SETTINGS_MAX } from "../../../src/l7/FloodGuard.ts"
 import { bodyOf, FakePool, Sink, type Answer } from "../FakeExchange.ts"
-import { FLAG, frame, framesOf, headers, PREFACE, resetStream, TYPE, type Frame } from "../Http2Frames.ts"
+import { FLAG, frame, framesOf, headers, PREFACE, resetStream, TYPE, uint32, type Frame } from "../Http2Frames.ts"
 import { pseudo, SERVER } from "../Requests.ts"
 import { openWorld, settle, TIMEOUTS, until } from "./ClientWorld.ts"
 
@@ -158,6 +158,27 @@ describe("a client of HTTP/2", () => {
     })
   )
 
+  it.effect("that has all of a response is not waited for by a backend that never ends it", () =>
+    Effect.gen(function* () {
+      const body = new PassThrough()
+      const { connection, lines, pool, session } = yield* open(
+        answer({ fields: ["content-length", "3"], body: { readable: body, length: 3, trailers: () => [] } }),
+        answer({ status: 204 })
+      )
+      const asked = new Asked(session, "/")
+      body.write("one")
+      yield* until("it is over", () => asked.isOver)
+      yield* TestClock.adjust(TIMEOUTS.idleTimeoutMs / 8)
+      assert.deepStrictEqual([connection.running, pool.released], [1, 0])
+      yield* TestClock.adjust(TIMEOUTS.idleTimeoutMs / 8)
+      yield* until("the backend's part is given up", () => pool.released === 1)
+      assert.deepStrictEqual([connection.running, lines[0]?.status, lines[0]?.bytes], [0, 200, 3])
+      const next = new Asked(session, "/")
+      yield* until("the next is over", () => next.isOver)
+      assert.strictEqual(next.status, 204)
+    })
+  )
+
   it.effect("that cancels takes its request with it at once, and the others go on", () =>
     Effect.gen(function* () {
       const { lines, pool, session } = yield* open(NEVER, NEVER)
@@ -232,6 +253,29 @@ describe("a client of HTTP/2", () => {
       yield* TestClock.adjust("1 second")
       yield* until("it is over", () => asked.isOver)
       assert.deepStrictEqual([asked.status, asked.text, asked.code], [413, "no", NGHTTP2_NO_ERROR])
+    })
+  )
+
+  it.effect("that takes nothing of an early answer is looked after less and less often", () =>
+    Effect.gen(function* () {
+      const { client, connection, frames } = yield* raw(
+        answer({ fields: ["content-length", "2"], body: { ...bodyOf("no"), length: 2 } })
+      )
+      let looks = 0
+      const after = connection.after.bind(connection)
+      connection.after = (ms, later) => {
+        looks++
+        return after(ms, later)
+      }
+      client.write(frame(TYPE.settings, FLAG.none, 0, NO_WINDOW))
+      client.write(headers(1, pseudo({ ":method": "POST", ":authority": SERVER }), FLAG.none))
+      yield* until("it is answered", () => looks > 0)
+      for (let tenth = 0; tenth < 100; tenth++) yield* TestClock.adjust("100 millis")
+      assert.isBelow(looks, 20)
+      client.write(frame(TYPE.windowUpdate, FLAG.none, 1, uint32(2)))
+      yield* until("the response has ended", () => frames().some(endsResponse))
+      yield* TestClock.adjust("1 second")
+      yield* until("it is told to stop", () => frames().some(({ type }) => type === TYPE.reset))
     })
   )
 
@@ -412,6 +456,9 @@ const raw = Effect.fnUntraced(function* (...answers: ReadonlyArray<Answer>) {
   yield* settle
   return { ...world, pool, frames: () => framesOf(Buffer.concat(received)) }
 })
+
+/** SETTINGS_INITIAL_WINDOW_SIZE of 0 (RFC 9113 6.5.2). */
+const NO_WINDOW = Buffer.from([0, 4, 0, 0, 0, 0])
 
 const endsResponse = ({ flags, type }: Frame): boolean => type === TYPE.data && (flags & FLAG.endStream) !== 0
 
