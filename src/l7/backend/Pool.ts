@@ -130,14 +130,11 @@ export class Pool {
     )
   }
 
-  /** Who waited for this dial gets its answer. */
+  /** Who waited for this dial gets its answer; who asks because of that waits for the next. */
   #failDial(failed: BackendFailed): void {
     this.#dialling--
-    let count = this.#options.requestsEach
-    for (const request of this.#waiting) {
-      if (count-- === 0) break
-      this.#waiting.delete(request)
-      request.fail(failed)
+    for (const request of [...this.#waiting].slice(0, this.#options.requestsEach)) {
+      if (this.#waiting.delete(request)) request.fail(failed)
     }
   }
 

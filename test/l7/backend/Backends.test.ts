@@ -342,6 +342,16 @@ describe("a backend of the wrong kind", () => {
   )
 
   live(
+    "is dialled again for who asks as soon as it has failed",
+    Effect.gen(function* () {
+      const backend = yield* listenOn(createServer((socket) => void socket.end()))
+      const pool = yield* poolTo(yield* routeTo(backend.port, { name: "", protocol: "h2", tls: false }))
+      for (let i = 0; i < 3; i++) assert.strictEqual((yield* Effect.flip(ask(pool)))._tag, "unavailable")
+      yield* until(() => backend.accepted() === 3)
+    })
+  )
+
+  live(
     "is unavailable when its certificate is for another name, or of nobody who is trusted",
     Effect.gen(function* () {
       for (const kind of KINDS.filter(({ tls }) => tls)) {
