@@ -110,8 +110,9 @@ const isName = (field: string, name: string): boolean =>
   field.length === name.length && (field === name || field.toLowerCase() === name)
 
 /**
- * RFC 9110 7.6.1, and `http2-settings`, which was for this hop, too (RFC 7540 3.2.1). `trailer` is among them because it announces how this hop is framed: the trailers themselves pass,
- * announced or not, and behind a body of known length an announcement would be refused by the next hop.
+ * RFC 9110 7.6.1, and `http2-settings`, which was for this hop, too (RFC 7540 3.2.1). `trailer` is among them because it
+ * announces how this hop is framed: the trailers themselves pass, announced or not, and behind a body of known length an
+ * announcement would be refused by the next hop.
  */
 const HOP_BY_HOP: ReadonlySet<string> = new Set([
   "connection",
