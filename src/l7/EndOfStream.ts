@@ -1,5 +1,5 @@
 /**
- * When a stream of HTTP/2 has ended, when it was only closed, how it is reset, and how it is let go.
+ * When a stream of HTTP/2 has ended, when it was only closed, and how it is reset.
  *
  * Node ends a readable also where its stream was reset or its session has gone, and gives no way to tell what is whole
  * from what was cut off; RST_STREAM with NO_ERROR, which Node itself sends for what is destroyed, looks the same to the
@@ -14,7 +14,8 @@ import type { Http2Stream } from "node:http2"
 export const endWhenWhole = (stream: Http2Stream): (() => boolean) => {
   let isWhole = false
   const push = stream.push.bind(stream)
-  stream.push = (chunk: unknown, encoding) => {
+  // By a name: see `net/node/LetGo.ts`.
+  const pushWhole: typeof stream.push = (chunk, encoding) => {
     // Node says so once when END_STREAM comes, and again when it closes the stream for whatever reason.
     if (chunk === null && !isWhole) {
       isWhole = !stream.closed && !stream.destroyed
@@ -26,6 +27,7 @@ export const endWhenWhole = (stream: Http2Stream): (() => boolean) => {
     }
     return push(chunk, encoding)
   }
+  stream.push = pushWhole
   return () => isWhole
 }
 
@@ -40,18 +42,3 @@ export const resetStream = (stream: Http2Stream, code: number): void => {
     stream.close(code)
   })
 }
-
-/**
- * To be called as the stream emits `close`, its last event. Node keeps a stream of which something was still being
- * written until the next full collection, and with it whatever its listeners refer to: the whole request, which every
- * collection before would have to copy.
- */
-export const letGo = (stream: Http2Stream): void => {
-  // Or each listener that goes is announced to those of this event.
-  stream.removeAllListeners("removeListener")
-  stream.removeAllListeners()
-  stream.on("error", ignore)
-}
-
-/** For the errors of streams whose end is noticed by other means. */
-export const ignore = (): void => {}

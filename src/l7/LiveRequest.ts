@@ -5,11 +5,11 @@
  * first end is the request's.
  */
 import { Effect, Fiber } from "effect"
+import type { Neighbour } from "../pipeline/Running.ts"
 import type { PendingRequest } from "./backend/PendingRequest.ts"
 import type { BodyCopy } from "./BodyCopy.ts"
 import type { Exchange } from "./Exchange.ts"
 import type { RequestTrace } from "./RequestTrace.ts"
-import type { Placed } from "./Running.ts"
 
 export type RequestEnd =
   /** The client has cancelled it, or its connection is over. */
@@ -19,9 +19,10 @@ export type RequestEnd =
   /** The backend has not answered in time. */
   | "timed_out"
 
-export class LiveRequest implements Placed {
+export class LiveRequest implements Neighbour<LiveRequest> {
   /** Among those of its connection. */
-  place = 0
+  previous: LiveRequest | undefined
+  next: LiveRequest | undefined
   readonly exchange: Exchange
   /** By the network's clock. */
   readonly startedAt: number

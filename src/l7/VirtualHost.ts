@@ -5,18 +5,19 @@
  * removed, its connections are told to finish; they and their counters stay usable until the last of them has.
  */
 import type { RequestCounters } from "../observe/RequestCounters.ts"
+import { Running, type Neighbour } from "../pipeline/Running.ts"
 import type { L7Policy } from "../snapshot/Snapshot.ts"
 import { compilePolicies } from "./Policies.ts"
 
 /** A connection that can be told to finish what is running and to take nothing more. */
-export interface Retirable {
+export interface Retirable extends Neighbour<Retirable> {
   retire(): void
 }
 
 export class VirtualHost {
   readonly counters: RequestCounters
   #policies: ReadonlyArray<L7Policy>
-  readonly #connections = new Set<Retirable>()
+  readonly #connections = new Running<Retirable>()
   #retired = false
 
   constructor(policies: ReadonlyArray<L7Policy>, counters: RequestCounters) {
@@ -40,12 +41,12 @@ export class VirtualHost {
   }
 
   leave(connection: Retirable): void {
-    this.#connections.delete(connection)
+    this.#connections.remove(connection)
   }
 
   /** The route is no longer in force. */
   retire(): void {
     this.#retired = true
-    for (const connection of this.#connections) connection.retire()
+    for (const connection of this.#connections.all()) connection.retire()
   }
 }

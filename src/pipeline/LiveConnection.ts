@@ -10,8 +10,12 @@ import type { ListenerCounters } from "../observe/Counters.ts"
 import type { ConnectionTrace } from "./ConnectionTrace.ts"
 import type { Outcome } from "./Outcome.ts"
 import type { Routed } from "./Route.ts"
+import type { Neighbour } from "./Running.ts"
 
-export class LiveConnection {
+export class LiveConnection implements Neighbour<LiveConnection> {
+  /** Among those of the data plane. */
+  previous: LiveConnection | undefined
+  next: LiveConnection | undefined
   readonly id: string
   /** The listener's `addr`. */
   readonly listener: string

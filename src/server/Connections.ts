@@ -10,6 +10,7 @@ import type { Connection } from "../net/Connection.ts"
 import { Network } from "../net/Network.ts"
 import { LiveConnection } from "../pipeline/LiveConnection.ts"
 import type { Outcome } from "../pipeline/Outcome.ts"
+import { Running } from "../pipeline/Running.ts"
 import { ConnectionEvents, type Watcher } from "./ConnectionEvents.ts"
 import { isAmong, viewOf, type ConnectionFilter, type ConnectionView } from "./ConnectionView.ts"
 
@@ -20,9 +21,10 @@ export class Connections extends Context.Service<
     add(listener: string, socket: Connection): LiveConnection
     /** The connection's fiber has ended. */
     remove(live: LiveConnection): void
+    /** Looks through all of them: for an operator. */
     get(id: string): LiveConnection | undefined
     /** In the order of their opening. */
-    all(): Iterable<LiveConnection>
+    all(): ReadonlyArray<LiveConnection>
     readonly size: number
     /** Accepted since the start. */
     readonly openedTotal: number
@@ -62,25 +64,25 @@ const make = Effect.gen(function* () {
   const clock = yield* Clock.Clock
   // Unguessable enough that no two runs share ids, short enough to read out; with the counter far under UNIQUE_ID's 128.
   const run = (yield* Random.nextIntBetween(0, 36 ** 8 - 1)).toString(36).padStart(8, "0")
-  const live = new Map<string, LiveConnection>()
+  const live = new Running<LiveConnection>()
   const waiting = new Set<Deferred.Deferred<void>>()
   const events = new ConnectionEvents()
   let openedTotal = 0
 
   const list = Effect.fnUntraced(function* (filter: ConnectionFilter) {
     const views: Array<ConnectionView> = []
-    const all = [...live.values()]
+    const all = live.all()
     for (let looked = 0; looked < all.length && views.length < filter.limit; looked++) {
       if (looked > 0 && looked % LISTED_A_SLICE === 0) yield* Effect.yieldNow
       const connection = all[all.length - 1 - looked]!
-      if (isAmong(filter, connection) && live.has(connection.id)) views.push(viewOf(connection))
+      if (isAmong(filter, connection) && live.has(connection)) views.push(viewOf(connection))
     }
     return views
   })
 
   const countBytes = Effect.gen(function* () {
     let counted = 0
-    for (const connection of [...live.values()]) {
+    for (const connection of live.all()) {
       if (counted++ % COUNTED_A_SLICE === COUNTED_A_SLICE - 1) yield* Effect.yieldNow
       connection.countBytes()
     }
@@ -90,19 +92,19 @@ const make = Effect.gen(function* () {
     add: (listener, socket) => {
       const id = `${run}-${(++openedTotal).toString(36)}`
       const connection = new LiveConnection(id, listener, socket, clock.currentTimeMillisUnsafe(), network.now())
-      live.set(id, connection)
+      live.add(connection)
       events.opened(connection)
       return connection
     },
     remove: (connection) => {
-      live.delete(connection.id)
+      live.remove(connection)
       events.closed(connection, connection.settle("internal"))
       if (live.size > 0) return
       for (const none of waiting) Deferred.doneUnsafe(none, Effect.void)
       waiting.clear()
     },
-    get: (id) => live.get(id),
-    all: () => live.values(),
+    get: (id) => live.all().find((connection) => connection.id === id),
+    all: () => live.all(),
     get size() {
       return live.size
     },
@@ -116,10 +118,10 @@ const make = Effect.gen(function* () {
       return events.lostTotal
     },
     retireAll: () => {
-      for (const connection of live.values()) connection.retire()
+      for (const connection of live.all()) connection.retire()
     },
     endAll: (outcome) => {
-      for (const connection of live.values()) connection.end(outcome)
+      for (const connection of live.all()) connection.end(outcome)
     },
     awaitNone: Effect.suspend(() => {
       if (live.size === 0) return Effect.void

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, HashMap, Layer, Option, Result } from "effect"
 import * as fc from "fast-check"
+import type { Retirable } from "../../src/l7/VirtualHost.ts"
 import { ipv4FromWord, parseIpAddress } from "../../src/net/IpAddress.ts"
 import { Counters } from "../../src/observe/Counters.ts"
 import { Certificates } from "../../src/tls/Certificates.ts"
@@ -198,12 +199,20 @@ describe("an L7 route", () => {
     if (!isL7(compiled)) throw new Error("It is no L7 route.")
     return compiled
   }
+  class CountingConnection implements Retirable {
+    previous: Retirable | undefined
+    next: Retirable | undefined
+    retired = 0
+    retire(): void {
+      this.retired++
+    }
+  }
   const start = Effect.gen(function* () {
     const own = yield* resources
     const before = (yield* compile({ listeners: [listenerAt(":443", { routes: [TERMINATED] })], firewallRules: [] }))
       .state
     const { host } = hostOf(before)
-    const connection = { retired: 0, retire: () => void connection.retired++ }
+    const connection = new CountingConnection()
     host.enter(connection)
     return { before, connection, host, put: (change: Change) => apply(before, 2, change, own) }
   })
@@ -241,7 +250,7 @@ describe("an L7 route", () => {
         settle()
         assert.strictEqual(connection.retired, 1)
         assert.deepStrictEqual(host.policies, [])
-        const late = { retired: 0, retire: () => void late.retired++ }
+        const late = new CountingConnection()
         host.enter(late)
         assert.strictEqual(late.retired, 1)
       }).pipe(Effect.provide(layerResources))

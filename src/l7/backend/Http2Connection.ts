@@ -6,12 +6,13 @@
  */
 import { Effect, Result } from "effect"
 import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2"
+import { ignore, letGo } from "../../net/node/LetGo.ts"
 import { outliveStreams } from "../../net/node/SessionHandle.ts"
-import { endWhenWhole, ignore, letGo, resetStream } from "../EndOfStream.ts"
+import { Running, type Neighbour } from "../../pipeline/Running.ts"
+import { endWhenWhole, resetStream } from "../EndOfStream.ts"
 import { endToEnd, endToEndTrailers, FIELD_LIST_BYTES_MAX } from "../Fields.ts"
 import { outgoingBody } from "../Http2Body.ts"
 import { noTrailers, type Fields, type IncomingBody, type OutgoingBody, type RequestHead } from "../Message.ts"
-import { Running, type Placed } from "../Running.ts"
 import type { BackendConnection, ConnectionOwner } from "./BackendConnection.ts"
 import type { OpenBackend } from "./BackendDial.ts"
 import type { BackendFailed, BackendResponse } from "./Backends.ts"
@@ -159,7 +160,7 @@ export class Http2Connection implements BackendConnection {
     )
     if (Result.isFailure(begun)) return request.fail(unavailable("the head cannot be sent as HTTP/2", false))
     const stream = begun.success
-    const running = { stream, isWhole: endWhenWhole(stream), place: 0 }
+    const running: RunningStream = { stream, isWhole: endWhenWhole(stream), previous: undefined, next: undefined }
     this.#running.add(running)
     this.#requests++
     const body = hasBody ? outgoingBody(stream) : undefined
@@ -226,7 +227,7 @@ export class Http2Connection implements BackendConnection {
   }
 }
 
-interface RunningStream extends Placed {
+interface RunningStream extends Neighbour<RunningStream> {
   readonly stream: ClientHttp2Stream
   /** Whether the whole of the response has come. */
   readonly isWhole: () => boolean

@@ -5,6 +5,7 @@
  * comes after it is over, cancelled or not, changes nothing.
  */
 import { Effect } from "effect"
+import type { Neighbour } from "../../pipeline/Running.ts"
 import { FIELD_LIST_BYTES_MAX, fieldListBytes, fieldOf } from "../Fields.ts"
 import type { Fields, OutgoingBody, RequestHead, ResponseHead } from "../Message.ts"
 import type { BackendFailed, BackendResponse } from "./Backends.ts"
@@ -26,7 +27,10 @@ export const INTERIM_BYTES_MAX = FIELD_LIST_BYTES_MAX
 /** What a head takes beside its fields, status line and empty line. */
 const INTERIM_HEAD_BYTES = 64
 
-export class PendingRequest {
+export class PendingRequest implements Neighbour<PendingRequest> {
+  /** Among those that wait for a connection. */
+  previous: PendingRequest | undefined
+  next: PendingRequest | undefined
   readonly head: RequestHead
   readonly requester: Requester
   #answer: Effect.Effect<BackendResponse, BackendFailed> | undefined

@@ -6,6 +6,7 @@
  * back, and the connection that was dialled for it serves the next.
  */
 import { Cause, Deferred, Effect, Exit, Option, type Scope } from "effect"
+import { Running } from "../../pipeline/Running.ts"
 import type { BackendFailed, BackendResponse } from "./Backends.ts"
 import type { BackendConnection, ConnectionOwner } from "./BackendConnection.ts"
 import { unavailable, type PendingRequest } from "./PendingRequest.ts"
@@ -31,9 +32,9 @@ export class Pool {
   readonly #options: PoolOptions
   /** Those with room, and some that had; the one used last is last, so that the others can become idle. */
   readonly #free: Array<Member> = []
-  readonly #connections = new Set<Member>()
-  readonly #waiting = new Set<PendingRequest>()
+  readonly #waiting = new Running<PendingRequest>()
   readonly #onWebSockets = new Set<() => void>()
+  #connections = 0
   #dialling = 0
 
   constructor(options: PoolOptions) {
@@ -52,7 +53,7 @@ export class Pool {
   }
 
   get isEmpty(): boolean {
-    return this.#connections.size === 0 && this.#dialling === 0 && this.#waiting.size === 0
+    return this.#connections === 0 && this.#dialling === 0 && this.#waiting.size === 0
   }
 
   /** Calls `listener` once WebSockets are taken; gives a way to take that back. */
@@ -67,7 +68,9 @@ export class Pool {
       this.#waiting.add(request)
       this.#dialForWaiting()
       return Effect.sync(() => {
-        if (this.#waiting.delete(request) && this.isEmpty) this.#options.onEmpty()
+        if (!this.#waiting.has(request)) return
+        this.#waiting.remove(request)
+        if (this.isEmpty) this.#options.onEmpty()
       })
     }).pipe(
       Effect.timeoutOrElse({ duration: this.#options.connectTimeoutMs, orElse: () => Effect.fail(LATE) }),
@@ -88,10 +91,7 @@ export class Pool {
 
   #dialForWaiting(): void {
     const { connectionsMax, requestsEach } = this.#options
-    while (
-      this.#dialling * requestsEach < this.#waiting.size &&
-      this.#connections.size + this.#dialling < connectionsMax
-    ) {
+    while (this.#dialling * requestsEach < this.#waiting.size && this.#connections + this.#dialling < connectionsMax) {
       this.#dialling++
       this.#options.run(this.#runConnection())
     }
@@ -133,14 +133,17 @@ export class Pool {
   /** Who waited for this dial gets its answer; who asks because of that waits for the next. */
   #failDial(failed: BackendFailed): void {
     this.#dialling--
-    for (const request of [...this.#waiting].slice(0, this.#options.requestsEach)) {
-      if (this.#waiting.delete(request)) request.fail(failed)
+    for (const request of this.#waiting.all().slice(0, this.#options.requestsEach)) {
+      // Told of another's answer, its caller may have left.
+      if (!this.#waiting.has(request)) continue
+      this.#waiting.remove(request)
+      request.fail(failed)
     }
   }
 
   #enter(member: Member): void {
     this.#dialling--
-    this.#connections.add(member)
+    this.#connections++
     this.#noteWebSockets(member.connection)
     const isUseful = member.connection.free > 0
     this.#serve(member)
@@ -150,7 +153,7 @@ export class Pool {
 
   #leave(member: Member): void {
     member.connection.destroy()
-    this.#connections.delete(member)
+    this.#connections--
     const index = this.#free.indexOf(member)
     if (index >= 0) this.#free.splice(index, 1)
   }
@@ -166,9 +169,10 @@ export class Pool {
       member.isListed = true
       this.#free.push(member)
     }
-    for (const request of this.#waiting) {
-      if (connection.free === 0) return
-      this.#waiting.delete(request)
+    while (connection.free > 0) {
+      const request = this.#waiting.first
+      if (request === undefined) return
+      this.#waiting.remove(request)
       connection.send(request)
     }
   }

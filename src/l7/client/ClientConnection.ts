@@ -12,11 +12,11 @@ import type { Duplex } from "node:stream"
 import type { Connection } from "../../net/Connection.ts"
 import type { RelayEnd } from "../../net/Network.ts"
 import { acquireScoped } from "../../net/Scoped.ts"
+import { Running } from "../../pipeline/Running.ts"
 import type { Settings } from "../../pipeline/Settings.ts"
 import type { Exchange } from "../Exchange.ts"
 import { LiveRequest } from "../LiveRequest.ts"
 import { serveRequest, type RequestGrounds } from "../RequestPipeline.ts"
-import { Running } from "../Running.ts"
 import type { Retirable } from "../VirtualHost.ts"
 
 /** The side of a connection that depends on the version of HTTP. */
@@ -46,6 +46,9 @@ type Timeouts = Pick<
 >
 
 export class ClientConnection implements Retirable {
+  /** Among those of its virtual host. */
+  previous: Retirable | undefined
+  next: Retirable | undefined
   readonly duplex: Duplex
   readonly socket: Connection
   readonly grounds: RequestGrounds

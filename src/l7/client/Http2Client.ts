@@ -14,11 +14,12 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream
 } from "node:http2"
+import { ignore, letGo } from "../../net/node/LetGo.ts"
 import { outliveStreams } from "../../net/node/SessionHandle.ts"
 import type { Hostname } from "../../snapshot/Hostname.ts"
 import type { BackendPool } from "../backend/Backends.ts"
 import type { Exchange, Follows } from "../Exchange.ts"
-import { endWhenWhole, ignore, letGo, resetStream } from "../EndOfStream.ts"
+import { endWhenWhole, resetStream } from "../EndOfStream.ts"
 import { endToEndTrailers, FIELD_LIST_BYTES_MAX } from "../Fields.ts"
 import { FloodGuard, type Flood } from "../FloodGuard.ts"
 import { grouped, outgoingBody } from "../Http2Body.ts"

@@ -12,6 +12,7 @@ import type { Socket } from "node:net"
 import { ConnectionReset, PeekTimeout, PeerEnded, type Connection, type PeekError } from "../Connection.ts"
 import { parseIpAddress } from "../IpAddress.ts"
 import type { SocketAddress } from "../SocketAddress.ts"
+import { letGo } from "./LetGo.ts"
 import type { ReadBuffer } from "./ReadBuffer.ts"
 import { unreadBytes } from "./UnreadBytes.ts"
 
@@ -75,6 +76,10 @@ export class NodeConnection implements Connection {
     socket.on("error", () => this.#fail())
     socket.on("drain", () => this.#reader.drain())
     socket.on("finish", () => this.#reader.finish())
+    socket.on("close", () => {
+      this.#reader = NOBODY
+      letGo(socket)
+    })
   }
 
   get local(): SocketAddress | undefined {
@@ -183,7 +188,7 @@ export class NodeConnection implements Connection {
   handOver(): Socket {
     this.#handedOver = true
     this.socket.pause()
-    const peeked = this.read(HANDED_OVER)
+    const peeked = this.read(NOBODY)
     const { socket } = this
     if (this.#readBuffer === undefined) socket.off("data", this.#receive)
     else {
@@ -321,8 +326,8 @@ const socketAddress = (text: string | undefined, port: number | undefined): Sock
   return ip === undefined ? undefined : { ip, port }
 }
 
-/** The reader of a socket that others read. */
-const HANDED_OVER: Reader = { data: () => {}, end: () => {}, reset: () => {}, drain: () => {}, finish: () => {} }
+/** The reader of a socket that others read, or that is closed. */
+const NOBODY: Reader = { data: () => {}, end: () => {}, reset: () => {}, drain: () => {}, finish: () => {} }
 
 const EMPTY = Buffer.alloc(0)
 const FAIL_RESET = Effect.fail(ConnectionReset)

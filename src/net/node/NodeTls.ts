@@ -11,6 +11,7 @@ import { isIP, type Socket } from "node:net"
 import { connect, TLSSocket } from "node:tls"
 import type { Alpn, ClientTls, HandshakeError, ServerTls, TlsStream } from "../Network.ts"
 import { acquireScoped } from "../Scoped.ts"
+import { ignore, letGo } from "./LetGo.ts"
 import type { NodeConnection } from "./NodeConnection.ts"
 
 type Handshake = Effect.Effect<TlsStream, HandshakeError, Scope.Scope>
@@ -51,7 +52,8 @@ const shakeHands = (
       if (connection.ended) return resume(fail("handshake_failed", "closed before the handshake"))
       const stream = wrap(connection.handOver())
       // One that stays: what is built on the stream sees its own errors, and the end of the connection as its close.
-      stream.on("error", () => {})
+      stream.on("error", ignore)
+      stream.on("close", () => letGo(stream))
       let failure = fail("handshake_failed", "closed during the handshake")
       const settle = (result: Effect.Effect<TlsStream, HandshakeError>) => {
         clearTimeout(timer)

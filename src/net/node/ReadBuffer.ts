@@ -23,7 +23,7 @@ export class ReadBuffer {
     }
   }
   #buffer: Buffer = spare.pop() ?? Buffer.allocUnsafeSlow(SMALL_BYTES)
-  #receive: (chunk: Buffer) => boolean = () => true
+  #receive: (chunk: Buffer) => boolean = ignore
   /** Of the last read. */
   #length = 0
   #kept = false
@@ -42,6 +42,7 @@ export class ReadBuffer {
   release(): void {
     if (!this.#kept && this.#buffer.length === SMALL_BYTES && spare.length < SPARE_MAX) spare.push(this.#buffer)
     this.#kept = true
+    this.#receive = ignore
   }
 
   #next(): Buffer {
@@ -53,6 +54,8 @@ export class ReadBuffer {
     return this.#buffer
   }
 }
+
+const ignore = (): boolean => true
 
 /** A whole small answer, or a TLS server's flight without its certificates. */
 const SMALL_BYTES = 4 * 1024

@@ -48,6 +48,19 @@ it.live("sends a RST for reset also when a backlog waits to be sent", () =>
   }).pipe(Effect.provide(layer))
 )
 
+it.live("refers to nobody any more once it has closed, and an error that comes late harms nobody", () =>
+  Effect.gen(function* () {
+    const { connection } = yield* accepted
+    const socket = connection instanceof NodeConnection ? connection.socket : assert.fail("It is another connection.")
+    yield* Effect.callback<void>((resume) => {
+      socket.once("close", () => resume(Effect.void))
+      connection.reset()
+    })
+    assert.deepStrictEqual(socket.eventNames(), ["error"])
+    socket.emit("error", new Error("late"))
+  }).pipe(Effect.provide(layer))
+)
+
 it.live("sends a FIN for endWrite, and closes without a RST when both ways have finished", () =>
   Effect.gen(function* () {
     const { peer, connection } = yield* accepted
