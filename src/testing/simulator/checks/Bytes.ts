@@ -23,10 +23,20 @@ export const checkBytes: Check = (run) => {
       ...(own.length > 1 ? ["has reached backends more than once"] : []),
       ...own.flatMap((visit) => checkRequest(plan, visit)),
       ...checkResponse(conversation, possible),
-      ...checkWhole(conversation, own[0] ?? possible.find(({ hasReset }) => hasReset))
+      ...checkWhole(conversation, own[0] ?? likeliest(conversation, possible))
     ]
     return problems.map((problem) => `${nameOf(plan)} ${problem}`)
   })
+}
+
+/** Of the visits that read nothing and then reset, the one that sent what the client got, where there is one. */
+const likeliest = <Visit extends { readonly sent: Uint8Array; readonly hasReset: boolean }>(
+  { client }: Conversation,
+  visits: ReadonlyArray<Visit>
+): Visit | undefined => {
+  const reset = visits.filter(({ hasReset }) => hasReset)
+  const got = client.received?.bytes ?? new Uint8Array(0)
+  return reset.find(({ sent }) => sent.length === got.length && startsWith(sent, got)) ?? reset[0]
 }
 
 const checkRequest = (plan: ClientPlan, { header, stream }: VisitBytes): ReadonlyArray<string> => {
