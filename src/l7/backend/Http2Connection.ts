@@ -211,6 +211,8 @@ export class Http2Connection implements BackendConnection {
   }
 
   #look(): void {
+    // Its streams close a turn later, and nothing can be asked of it.
+    if (this.#session.destroyed) return
     const { bytesRead } = this.#opened.connection
     const isSilent = bytesRead === this.#bytesSeen && this.#running.size > 0
     this.#bytesSeen = bytesRead

@@ -2,11 +2,13 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { constants, type Http2Server, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2"
-import { createServer, type Server } from "node:net"
+import { connect, createServer, type Server } from "node:net"
 import { PassThrough } from "node:stream"
+import { vi } from "vitest"
 import type { OpenBackend } from "../../../src/l7/backend/BackendDial.ts"
 import type { BackendPool } from "../../../src/l7/backend/Backends.ts"
 import { openHttp2 } from "../../../src/l7/backend/Http2Connection.ts"
+import { PendingRequest } from "../../../src/l7/backend/PendingRequest.ts"
 import { FakeConnection } from "../../pipeline/FakeConnection.ts"
 import { FLAG, frame, framesOf, headers, resetStream, TYPE, type Frame } from "../Http2Frames.ts"
 import {
@@ -83,6 +85,56 @@ live(
     yield* Fiber.interrupt(opening)
     // Node calls back for what was begun. What throws there ends the process.
     yield* until(() => opened.duplex.destroyed)
+  })
+)
+
+/** A connection on which a request waits and nothing comes, minutes that pass at will, and how many PINGs there were. */
+const silence = Effect.gen(function* () {
+  let pings = 0
+  let isEnded = false
+  const backend = yield* startBackend(
+    KIND,
+    () => {},
+    (server) => server.on("session", (session: ServerHttp2Session) => session.on("ping", () => pings++))
+  )
+  const socket = new FakeConnection({ wait: () => Effect.never }, undefined, CLIENT.destination)
+  const duplex = connect(backend.port, "127.0.0.1")
+  yield* Effect.addFinalizer(() => Effect.sync(() => duplex.destroy()))
+  yield* Effect.acquireRelease(
+    Effect.sync(() => vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] })),
+    () => Effect.sync(() => vi.useRealTimers())
+  )
+  const owner = { freed: () => {}, ended: () => (isEnded = true) }
+  const connection = yield* openHttp2({ connection: socket, duplex, scheme: "http" }, owner, 1_000)
+  connection.send(new PendingRequest(head({ method: "POST", hasBody: true }), { interim: () => {}, sent: () => {} }))
+  const minutesPass = (minutes: number) => Effect.sync(() => vi.advanceTimersByTime(minutes * 60_000))
+  return { connection, minutesPass, socket, isEnded: () => isEnded, pings: () => pings }
+})
+
+live(
+  "asks a backend that has been silent for minutes whether it is alive, and leaves one that does not answer",
+  Effect.gen(function* () {
+    const { minutesPass, pings, socket } = yield* silence
+    yield* minutesPass(5)
+    for (let i = 0; i < 20; i++) yield* turn
+    assert.strictEqual(pings(), 0)
+    yield* minutesPass(1)
+    yield* until(() => pings() === 1)
+    assert.strictEqual(socket.end, "open")
+    yield* minutesPass(1)
+    assert.strictEqual(socket.end, "reset")
+  })
+)
+
+live(
+  "asks nothing of a backend that goes in that moment",
+  Effect.gen(function* () {
+    const { connection, isEnded, minutesPass } = yield* silence
+    yield* minutesPass(5)
+    connection.destroy()
+    // What throws there ends the process.
+    yield* minutesPass(1)
+    yield* until(isEnded)
   })
 )
 
