@@ -1,18 +1,34 @@
 /**
  * The control plane's threads give way to the main one: where there are fewer processors than threads that want one, a
- * connection goes before an import. The priority is this thread's alone, which is so on Linux; elsewhere it would be
- * the whole process's, and nothing is done.
+ * connection goes before an import. So do V8's own threads, which collect and compile for all threads of the process:
+ * after an import there are as many of them at work as processors, and a connection would wait for each in turn, some
+ * milliseconds every time. The priorities are those of threads, which is so on Linux; elsewhere they would be the whole
+ * process's, and nothing is done.
  */
+import { readdirSync, readFileSync } from "node:fs"
 import { constants, getPriority, setPriority } from "node:os"
 
 /** Where all want a processor, about a tenth of the others' share: an import takes longer, and nobody is starved. */
 export const NICENESS = 10
 
-/** For the calling thread, and those that it starts from then on. */
+/** For the calling thread, those that it starts from then on, and V8's. */
 export const giveWay = (): void => {
   if (process.platform !== "linux") return
-  setPriority(CALLING_THREAD, Math.min(getPriority(CALLING_THREAD) + NICENESS, constants.priority.PRIORITY_LOW))
+  for (const thread of [CALLING_THREAD, ...threadsOfV8()]) {
+    setPriority(thread, Math.min(getPriority(thread) + NICENESS, constants.priority.PRIORITY_LOW))
+  }
 }
 
 /** What setpriority(2) takes 0 for. */
 const CALLING_THREAD = 0
+
+/** They are there from the start of the process to its end (proc(5)). */
+const threadsOfV8 = (): ReadonlyArray<number> =>
+  readdirSync(THREADS)
+    .filter((id) => readFileSync(`${THREADS}/${id}/comm`, "latin1").trim() === THREAD_OF_V8)
+    .map(Number)
+
+const THREADS = "/proc/self/task"
+
+/** As Node names them. */
+export const THREAD_OF_V8 = "node-V8Worker"
