@@ -19,7 +19,7 @@ switch (workerData) {
     break
   case "gives way":
     giveWay()
-    start("is started").once("message", (child) => parentPort?.postMessage({ giving: niceness(), child }))
+    start("is started").once("message", (child: unknown) => parentPort?.postMessage({ giving: niceness(), child }))
     break
   default:
     start("gives way").once("message", (told: unknown) =>
