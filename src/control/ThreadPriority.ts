@@ -5,6 +5,7 @@
  * milliseconds every time. The priorities are those of threads, which is so on Linux; elsewhere they would be the whole
  * process's, and nothing is done.
  */
+import { Option } from "effect"
 import { readdirSync, readFileSync } from "node:fs"
 import { constants, getPriority, setPriority } from "node:os"
 
@@ -23,12 +24,16 @@ export const giveWay = (): void => {
 const CALLING_THREAD = 0
 
 /** They are there from the start of the process to its end (proc(5)). */
-const threadsOfV8 = (): ReadonlyArray<number> =>
+export const threadsOfV8 = (): ReadonlyArray<number> =>
   readdirSync(THREADS)
-    .filter((id) => readFileSync(`${THREADS}/${id}/comm`, "latin1").trim() === THREAD_OF_V8)
+    .filter((id) => nameOf(id) === THREAD_OF_V8)
     .map(Number)
+
+/** `undefined`: another thread, that has ended since it was listed. */
+const nameOf = (id: string): string | undefined =>
+  Option.getOrUndefined(Option.liftThrowable(() => readFileSync(`${THREADS}/${id}/comm`, "latin1").trim())())
 
 const THREADS = "/proc/self/task"
 
 /** As Node names them. */
-export const THREAD_OF_V8 = "node-V8Worker"
+const THREAD_OF_V8 = "node-V8Worker"

@@ -1,17 +1,11 @@
 /** A program whose thread gives way and starts another. Tells the niceness of each thread, and of V8's. */
-import { readdirSync, readFileSync } from "node:fs"
 import { getPriority } from "node:os"
 import { parentPort, Worker, workerData } from "node:worker_threads"
-import { giveWay, THREAD_OF_V8 } from "../../src/control/ThreadPriority.ts"
+import { giveWay, threadsOfV8 } from "../../src/control/ThreadPriority.ts"
 
 const niceness = (): number => getPriority(0)
 
 const start = (role: "gives way" | "is started"): Worker => new Worker(new URL(import.meta.url), { workerData: role })
-
-const ofV8 = (): ReadonlyArray<number> =>
-  readdirSync("/proc/self/task")
-    .filter((id) => readFileSync(`/proc/self/task/${id}/comm`, "latin1").trim() === THREAD_OF_V8)
-    .map((id) => getPriority(Number(id)))
 
 switch (workerData) {
   case "is started":
@@ -23,6 +17,6 @@ switch (workerData) {
     break
   default:
     start("gives way").once("message", (told: unknown) =>
-      console.log(JSON.stringify({ told, main: niceness(), ofV8: ofV8() }))
+      console.log(JSON.stringify({ told, main: niceness(), ofV8: threadsOfV8().map((thread) => getPriority(thread)) }))
     )
 }
