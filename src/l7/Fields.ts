@@ -47,6 +47,10 @@ export const fieldOf = (fields: Fields, name: string): string | undefined => {
   return undefined
 }
 
+/** Those of other names, where all are in lower case. */
+export const withoutField = (fields: Fields, name: string): Array<string> =>
+  fields.filter((_, i) => fields[i - (i % 2)] !== name)
+
 /** How many fields have that name, which is in lower case. */
 export const countOf = (fields: Fields, name: string): number => {
   let count = 0

@@ -14,6 +14,7 @@ import type { BackendFailed, BackendPool, BackendResponse } from "./backend/Back
 import { PendingRequest } from "./backend/PendingRequest.ts"
 import { BodyCopy, type CopyEnd } from "./BodyCopy.ts"
 import type { Exchange, Refused } from "./Exchange.ts"
+import { withoutField } from "./Fields.ts"
 import { withForwarded } from "./ForwardedFields.ts"
 import type { LiveRequest, RequestEnd } from "./LiveRequest.ts"
 import { RequestTrace } from "./RequestTrace.ts"
@@ -162,7 +163,7 @@ const respond = (request: LiveRequest, response: BackendResponse): OutgoingBody 
 /** A head with which no content can come says no length (RFC 9110 8.6, 9.3.6), and clients of HTTP/2 take offence at one. */
 const withoutLength = ({ fields, status }: ResponseHead): ResponseHead => ({
   status,
-  fields: fields.filter((_, i) => fields[i - (i % 2)] !== "content-length")
+  fields: withoutField(fields, "content-length")
 })
 
 /**

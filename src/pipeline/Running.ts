@@ -16,11 +16,6 @@ export class Running<Member extends Neighbour<Member>> {
     return this.#size
   }
 
-  /** The one that has been in for longest. */
-  get first(): Member | undefined {
-    return this.#first
-  }
-
   add(member: Member): void {
     member.previous = this.#last
     if (this.#last === undefined) this.#first = member
@@ -43,6 +38,13 @@ export class Running<Member extends Neighbour<Member>> {
     member.previous = undefined
     member.next = undefined
     this.#size--
+  }
+
+  /** Takes out the one that has been in for longest. */
+  shift(): Member | undefined {
+    const first = this.#first
+    if (first !== undefined) this.remove(first)
+    return first
   }
 
   /** Those that are in now. */

@@ -34,6 +34,15 @@ describe("what runs", () => {
     )
   })
 
+  it("gives the one that has been in for longest, and none where nothing is in", () => {
+    const running = new Running<Member>()
+    const members = [new Member(), new Member()]
+    for (const one of members) running.add(one)
+    assert.isTrue(running.shift() === members[0] && running.shift() === members[1])
+    assert.isUndefined(running.shift())
+    assert.deepStrictEqual([running.size, members[0]], [0, new Member()])
+  })
+
   it("holds nothing by what has gone", () => {
     const running = new Running<Member>()
     const members = [new Member(), new Member(), new Member()]

@@ -7,7 +7,7 @@
 import { Result } from "effect"
 import { request as startRequest, type ClientRequest, type IncomingMessage } from "node:http"
 import type { Duplex } from "node:stream"
-import { endToEnd, endToEndTrailers, FIELD_LIST_BYTES_MAX, fieldOf, pairs } from "../Fields.ts"
+import { endToEnd, endToEndTrailers, FIELD_LIST_BYTES_MAX, fieldOf, pairs, withoutField } from "../Fields.ts"
 import { noTrailers, type Fields, type OutgoingBody, type RequestHead } from "../Message.ts"
 import { acceptOf, newKey } from "../WebSocketKey.ts"
 import type { BackendConnection, ConnectionOwner } from "./BackendConnection.ts"
@@ -196,7 +196,7 @@ class Exchange {
     this.#request.respond({
       status: 200,
       // Whether the client needs one, and which, is its own side's to say.
-      fields: fields.filter((_, i) => fields[i - (i % 2)] !== "sec-websocket-accept"),
+      fields: withoutField(fields, "sec-websocket-accept"),
       body: { readable: socket, trailers: noTrailers },
       upgraded: { writable: socket, end: () => void socket.end() }
     })

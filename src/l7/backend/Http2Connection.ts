@@ -10,7 +10,7 @@ import { ignore, letGo } from "../../net/node/LetGo.ts"
 import { outliveStreams } from "../../net/node/SessionHandle.ts"
 import { Running, type Neighbour } from "../../pipeline/Running.ts"
 import { endWhenWhole, resetStream } from "../EndOfStream.ts"
-import { endToEnd, endToEndTrailers, FIELD_LIST_BYTES_MAX } from "../Fields.ts"
+import { endToEnd, endToEndTrailers, FIELD_LIST_BYTES_MAX, withoutField } from "../Fields.ts"
 import { outgoingBody } from "../Http2Body.ts"
 import { noTrailers, type Fields, type IncomingBody, type OutgoingBody, type RequestHead } from "../Message.ts"
 import type { BackendConnection, ConnectionOwner } from "./BackendConnection.ts"
@@ -242,8 +242,7 @@ const requestFields = (head: RequestHead, scheme: string): Array<string> => {
   }
   // RFC 8441 4 and 5: no key, since nothing is hashed.
   const pseudo = [":method", "CONNECT", ":protocol", "websocket", ":scheme", scheme, ":authority", authority]
-  const own = fields.filter((_, i) => fields[i - (i % 2)] !== "sec-websocket-key")
-  return [...pseudo, ":path", path, ...own]
+  return [...pseudo, ":path", path, ...withoutField(fields, "sec-websocket-key")]
 }
 
 const responseOf = (

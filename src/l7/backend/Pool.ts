@@ -133,12 +133,9 @@ export class Pool {
   /** Who waited for this dial gets its answer; who asks because of that waits for the next. */
   #failDial(failed: BackendFailed): void {
     this.#dialling--
-    for (const request of this.#waiting.all().slice(0, this.#options.requestsEach)) {
-      // Told of another's answer, its caller may have left.
-      if (!this.#waiting.has(request)) continue
-      this.#waiting.remove(request)
-      request.fail(failed)
-    }
+    const waited = this.#waiting.all().slice(0, this.#options.requestsEach)
+    for (const request of waited) this.#waiting.remove(request)
+    for (const request of waited) request.fail(failed)
   }
 
   #enter(member: Member): void {
@@ -170,9 +167,8 @@ export class Pool {
       this.#free.push(member)
     }
     while (connection.free > 0) {
-      const request = this.#waiting.first
+      const request = this.#waiting.shift()
       if (request === undefined) return
-      this.#waiting.remove(request)
       connection.send(request)
     }
   }

@@ -68,16 +68,14 @@ export class NodeConnection implements Connection {
     // First of all: a listener for data would start the reading.
     socket.pause()
     if (dialled === undefined) socket.on("data", this.#receive)
-    else {
-      dialled.readBuffer.onChunk(this.#receive)
-      socket.on("close", () => dialled.readBuffer.release())
-    }
+    else dialled.readBuffer.onChunk(this.#receive)
     socket.on("end", () => this.#reader.end())
     socket.on("error", () => this.#fail())
     socket.on("drain", () => this.#reader.drain())
     socket.on("finish", () => this.#reader.finish())
     socket.on("close", () => {
       this.#reader = NOBODY
+      this.#readBuffer?.release()
       letGo(socket)
     })
   }
