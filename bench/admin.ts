@@ -33,15 +33,19 @@ import { startBinary } from "./Subject.ts"
 /** Each waits for its answer before it asks again. */
 const CALLERS = 32
 
-const ROUNDS = 5
+const ROUNDS = 10
+
+/** Before those that count: it takes some thousands of calls until all that they run is compiled. */
+const ROUNDS_TO_WARM_UP = 3
 
 /** Added and removed in a round, so that there are twice as many mutations. */
 const ITEMS_A_ROUND = 512
 
 /** How often each import is done. The machine's own pauses are in every one, those of the proxy in all. */
-const TRIES = 3
+const TRIES = 5
 
-const WARM_UP = "3 seconds"
+/** Until all that connections run is compiled, Node's streams included: closed ones burden the collector until then. */
+const WARM_UP = "30 seconds"
 
 const LISTENER = "127.0.0.1:0"
 
@@ -68,15 +72,14 @@ const ask = (setup: Setup, task: AdminTask) => Effect.andThen(prepare(setup, tas
 /** Mutations a second of each kind, and times raw in the same round. */
 const benchMutations = Effect.fnUntraced(function* (setup: Setup) {
   const rates = new Map<string, Array<number>>()
-  for (let round = 0; round <= ROUNDS; round++) {
+  for (let round = 1 - ROUNDS_TO_WARM_UP; round <= ROUNDS; round++) {
     const [network, rawNetwork] = [100 + round, 200 + round]
     const times: ReadonlyArray<readonly [string, number]> = [
       ["raw commits of one row", rawMillis(setup.raw, rawNetwork)],
       ["addFirewallRule, removeFirewallRule", yield* ask(setup, { _tag: "Rules", network, count: ITEMS_A_ROUND })],
       ["addRoute, removeRoute", yield* ask(setup, { _tag: "Routes", listener: LISTENER, count: ITEMS_A_ROUND })]
     ]
-    // In the first, code is compiled.
-    if (round === 0) continue
+    if (round < 1) continue
     for (const [name, millis] of times) {
       rates.set(name, [...(rates.get(name) ?? []), (2 * ITEMS_A_ROUND * 1000) / millis])
     }
@@ -123,7 +126,7 @@ const probing = Effect.fnUntraced(function* <E>({ delays, port, probe }: Setup, 
 
 const benchImports = Effect.fnUntraced(function* (setup: Setup) {
   const rows: Array<ReadonlyArray<string>> = []
-  // Meanwhile the code that connections run is compiled.
+  const worst: Array<Worst> = []
   yield* probing(setup, Effect.sleep(WARM_UP))
   for (let i = 0; i < TRIES; i++) {
     for (const [name, task] of imports(setup)) {
@@ -135,13 +138,32 @@ const benchImports = Effect.fnUntraced(function* (setup: Setup) {
       const meanwhile = yield* probing(setup, done)
       const quiet = yield* probing(setup, Effect.sleep(wallMs))
       rows.push([name, wallMs.toFixed(0), ...formatWatched(meanwhile), ...formatWatched(quiet)])
+      worst.push({ name, ms: meanwhile.waits.worstMs, quietMs: quiet.waits.worstMs })
     }
   }
   const columns = ["worst ms", "p99", "probe late", "late", "busy"]
   console.log(
     formatTable([[`${RULES} rules`, "took ms", ...columns, ...columns.map((name) => `quiet ${name}`)], ...rows])
   )
+  console.log(`\n${formatWorst(worst)}`)
 })
+
+/** The longest that a connection waited, in one import and in as long without. */
+interface Worst {
+  readonly name: string
+  readonly ms: number
+  readonly quietMs: number
+}
+
+/** Of each kind of import, over its tries. */
+const formatWorst = (worst: ReadonlyArray<Worst>): string => {
+  const rows = [...Map.groupBy(worst, ({ name }) => name)].map(([name, tries]) => {
+    const [ms, quietMs] = [tries.map(({ ms }) => ms), tries.map(({ quietMs }) => quietMs)]
+    return [name, ...[median(ms), ...ms.toSorted((a, b) => a - b), median(quietMs)].map((each) => each.toFixed(1))]
+  })
+  const columns = ["median", ...Array.from({ length: TRIES }, (_, i) => String(i + 1)), "quiet median"]
+  return formatTable([["worst ms, the tries by size", ...columns], ...rows])
+}
 
 const formatWatched = ({ busyMs, lateMs, waits }: Watched) => [
   waits.worstMs.toFixed(1),
