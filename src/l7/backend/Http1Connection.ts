@@ -161,9 +161,9 @@ class Exchange {
   #respond(incoming: IncomingMessage): void {
     this.#incoming = incoming
     incoming.on("error", () => {})
-    // Another coding would be passed on as if it were the body.
+    // Another coding would be passed on as if it were the body, and HTTP/1.0 knows none (RFC 9112 6.1).
     const coding = incoming.headers["transfer-encoding"]
-    if (coding !== undefined && coding.toLowerCase() !== "chunked") {
+    if (coding !== undefined && (coding.toLowerCase() !== "chunked" || incoming.httpVersion === "1.0")) {
       this.#reason = "a transfer coding that was not asked for"
       return void incoming.socket.destroy()
     }

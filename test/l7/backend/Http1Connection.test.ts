@@ -35,6 +35,7 @@ describe("a head that no two readers would understand alike", () => {
     ["has a NUL in a value", `${OK}x: a\0b\r\ncontent-length: 0\r\n\r\n`],
     ["has a lone CR in a value", `${OK}x: a\rb\r\ncontent-length: 0\r\n\r\n`],
     ["has a coding that was not asked for", `${OK}transfer-encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n`],
+    ["has a coding in HTTP/1.0", "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"],
     ["is longer than 64 KiB", `${OK}x: ${"y".repeat(65_536)}\r\ncontent-length: 0\r\n\r\n`],
     ["is a 101 that nobody asked for", "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"]
   ]
