@@ -38,11 +38,11 @@ export const uint64 = Schema.Union([Schema.String, Schema.Int]).pipe(
 /** Ten thousand years: `google.protobuf.Duration` has no more. */
 const DURATION_MS_MAX = 315_576_000_000_000
 
-/** Milliseconds, which proto3 JSON writes as seconds: `"12.345s"`. */
+/** Milliseconds, which proto3 JSON writes as seconds, with no decimals or three: `"12s"`, `"12.340s"`. */
 const durationMs = Schema.String.pipe(
   Schema.decodeTo(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: DURATION_MS_MAX })), {
     decode: SchemaGetter.transform((wire: string) => Math.round(Number(wire.slice(0, -1)) * 1000)),
-    encode: SchemaGetter.transform((ms: number) => `${ms / 1000}s`)
+    encode: SchemaGetter.transform((ms: number) => `${(ms / 1000).toFixed(ms % 1000 === 0 ? 0 : 3)}s`)
   })
 )
 

@@ -63,7 +63,7 @@ const WORDS: Readonly<Record<KnownReason, string>> = {
   missing: "no such socket; is the proxy running, and is this the addr of [grpc] in its config?",
   dead: "nobody is listening; is the proxy running?",
   denied: "permission denied; run this as the user that runs mc-proxy",
-  cut: "the connection ended before the answer; the proxy has stopped, with what was asked done or not",
+  cut: "the connection ended before the answer; the proxy has stopped, with what was asked done or not, or serves as many admin connections as it takes",
   foreign: "what answers is no mc-proxy, or one of another version; is this the addr of [grpc] in its config?"
 }
 

@@ -5,7 +5,7 @@ import { AdminClient } from "../admin/AdminClient.ts"
 import { NotFound } from "../admin/AdminError.ts"
 import type { Listener } from "../admin/AdminSchema.ts"
 import { countFlag, listenAddress } from "./Arguments.ts"
-import { answer } from "./Output.ts"
+import { answer, warn } from "./Output.ts"
 import { type Column, table } from "./Table.ts"
 import { wrongUsage } from "./Usage.ts"
 
@@ -44,7 +44,9 @@ const COLUMNS: ReadonlyArray<Column<Listener>> = [
 
 const add = Command.make("add", { addr, ...settings }, ({ addr, ...given }) =>
   Effect.gen(function* () {
-    const added = yield* (yield* AdminClient).addListener({ listener: { addr, ...present(given) } })
+    const settings = present(given)
+    const added = yield* (yield* AdminClient).addListener({ listener: { addr, ...settings } })
+    yield* warnOfAnyone(settings)
     yield* answer("addListener", added, () => [`added listener ${addr}`])
   })
 ).pipe(Command.withDescription("Add a listener, which accepts when this returns"))
@@ -71,7 +73,9 @@ const update = Effect.fnUntraced(function* (addr: string, given: Partial<Listene
   const { listeners } = yield* client.listListeners({})
   const before = listeners.find((listener) => listener.addr === addr)
   if (before === undefined) return yield* new NotFound({ message: `there is no listener ${addr}` })
-  const changed = yield* client.updateListener({ listener: { ...before, ...given } })
+  const listener = { ...before, ...given }
+  const changed = yield* client.updateListener({ listener })
+  yield* warnOfAnyone(listener)
   yield* answer("updateListener", changed, () => [`changed listener ${addr}`])
 })
 
@@ -86,6 +90,12 @@ export const listenersCommand = Command.make("listeners").pipe(
   Command.withDescription("List, add, change and remove listeners"),
   Command.withSubcommands([list, add, set, remove])
 )
+
+/** As the config file is warned of it. */
+const warnOfAnyone = ({ proxyProtocol, trustedProxies = [] }: Partial<Listener>) =>
+  proxyProtocol === true && trustedProxies.length === 0
+    ? warn("without trusted proxies anyone may send a PROXY header and claim any address; give --trusted-proxies")
+    : Effect.void
 
 /** The settings that were given. */
 const present = (given: {

@@ -83,14 +83,16 @@ const add = Command.make(
   ({ listener, replace, ...given }) =>
     Effect.gen(function* () {
       const client = yield* AdminClient
-      // The API replaces, policies included, so that what is there is looked at first. Who adds or changes the same
-      // route between the two is told of afterwards.
+      // The API replaces, policies included, so that what is there is looked at first. A route that is added between the
+      // two is told of afterwards; a policy that is added between them is lost.
       const { listeners } = yield* client.listRoutes({ listenerAddr: listener })
       const before = listeners.flatMap(({ routes }) => routes).find(({ hostname }) => hostname === given.hostname)
       if (before !== undefined && !replace) return yield* alreadyThere(listener, before)
       const route = { ...given, l7Policies: given.mode === "l7" ? (before?.l7Policies ?? []) : [] }
       const added = yield* client.addRoute({ listenerAddr: listener, route })
       if (added.replaced && before === undefined) yield* warn("another route was added meanwhile, and is replaced")
+      const lost = (before?.l7Policies.length ?? 0) - route.l7Policies.length
+      if (lost > 0) yield* warn(`an L4 route takes no policies: those of the route before are removed (${lost})`)
       for (const warning of added.warnings) yield* warn(warning)
       const done = added.replaced ? "replaced" : "added"
       yield* answer("addRoute", added, () => [`${done} route ${given.hostname} on ${listener}: ${given.backend}`])

@@ -88,6 +88,22 @@ describe("listeners", () => {
     })
   )
 
+  it.live("of which anyone may choose the address that is seen are warned of, when they become so", () =>
+    Effect.gen(function* () {
+      const { socket } = yield* withListeners
+      const warning =
+        "warning: without trusted proxies anyone may send a PROXY header and claim any address; give --trusted-proxies\n"
+      const stderrOf = (...args: ReadonlyArray<string>) =>
+        Effect.map(ctl(socket, ["listeners", ...args]), ({ stderr }) => stderr)
+      assert.strictEqual(yield* stderrOf("add", ":444", "--proxy-protocol"), warning)
+      assert.strictEqual(yield* stderrOf("set", ":443", "--proxy-protocol"), warning)
+      assert.strictEqual(yield* stderrOf("set", "[::1]:8443", "--trusted-proxies", ""), warning)
+      assert.strictEqual(yield* stderrOf("add", ":444", "--proxy-protocol", "--trusted-proxies", "192.0.2.1"), "")
+      assert.strictEqual(yield* stderrOf("set", ":443", "--trusted-proxies", ""), "")
+      assert.strictEqual(yield* stderrOf("set", "[::1]:8443", "--max-connections", "1"), "")
+    })
+  )
+
   it.live("are removed", () =>
     Effect.gen(function* () {
       const { asked, socket } = yield* withListeners

@@ -134,15 +134,19 @@ describe("routes add", () => {
     })
   )
 
-  it.live("replaces when it is told to, and keeps the policies", () =>
+  it.live("replaces when it is told to, and keeps the policies, or says that an L4 route has none", () =>
     Effect.gen(function* () {
       const { asked, socket } = yield* withRoutes()
       const args = ["routes", "add", ":443", "api.example.net", "127.0.0.1:1", "--replace"]
-      const { stdout } = yield* ctl(socket, [...args, ...FULL_FLAGS])
+      const { stderr, stdout } = yield* ctl(socket, [...args, ...FULL_FLAGS])
+      assert.strictEqual(stderr, "")
       assert.strictEqual(stdout, "replaced route api.example.net on :443: 127.0.0.1:1\n")
       assert.deepStrictEqual(asked[1]?.request, { listenerAddr: ":443", route: { ...FULL, backend: "127.0.0.1:1" } })
-      // L4 knows no policies.
-      yield* ctl(socket, args)
+      const l4 = yield* ctl(socket, args)
+      assert.strictEqual(
+        l4.stderr,
+        "warning: an L4 route takes no policies: those of the route before are removed (1)\n"
+      )
       const route = Route.make({ hostname: "api.example.net", backend: "127.0.0.1:1" })
       assert.deepStrictEqual(asked[3]?.request, { listenerAddr: ":443", route })
     })

@@ -66,7 +66,7 @@ describe("status", () => {
       assert.deepStrictEqual(JSON.parse(stdout), {
         version: "1.2.3",
         startedAt: "2026-01-02T03:04:05.000Z",
-        uptime: "90061.5s",
+        uptime: "90061.500s",
         totalConnections: "1234",
         activeConnections: "5",
         listeners: status.listeners.map((listener) => ({
