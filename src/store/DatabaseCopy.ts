@@ -25,10 +25,20 @@ export class AlreadyThere extends Schema.TaggedError<AlreadyThere>()("AlreadyThe
 }
 
 /** Copies `file` to `target`, whose folder is made where it is missing; answers how many bytes the copy has. */
-export const copyDatabase = Effect.fn("copyDatabase")(function* (
-  file: string,
+export const copyDatabase = (file: string, target: string) =>
+  // Opened first, so that nothing is made for a database that cannot be copied.
+  Effect.provide(copyOpened(target), DatabaseFile.layerReadOnly(file)).pipe(
+    Effect.scoped,
+    Effect.withSpan("copyDatabase")
+  )
+
+const copyOpened = Effect.fnUntraced(function* (
   target: string
-): Effect.fn.Return<number, AlreadyThere | DatabaseError, FileSystem.FileSystem | Path.Path | Scope.Scope> {
+): Effect.fn.Return<
+  number,
+  AlreadyThere | DatabaseError,
+  FileSystem.FileSystem | Path.Path | Scope.Scope | SqlClient.SqlClient
+> {
   const fileSystem = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const folder = path.dirname(target)
@@ -38,7 +48,7 @@ export const copyDatabase = Effect.fn("copyDatabase")(function* (
   const own = yield* fileSystem.makeTempDirectoryScoped({ directory: folder, prefix: ".new-" }).pipe(refusing)
   const fresh = path.join(own, path.basename(target))
   const opened = yield* fileSystem.open(fresh, { flag: "wx+", mode: PRIVATE_FILE_MODE }).pipe(refusing)
-  yield* vacuumInto(fresh).pipe(Effect.provide(DatabaseFile.layerReadOnly(file)))
+  yield* vacuumInto(fresh)
   yield* opened.sync.pipe(refusing)
   const { size } = yield* opened.stat.pipe(refusing)
   // Unlike a rename, a link fails where the name is taken.
@@ -47,7 +57,7 @@ export const copyDatabase = Effect.fn("copyDatabase")(function* (
     Effect.catchTag("PlatformError", (error) => Effect.fail(DatabaseError.of(target, refusalOf(error))))
   )
   return ByteSize.toNumberUnsafe(size)
-}, Effect.scoped)
+})
 
 /**
  * With those above it. Node's own way tries for ever where a folder exists and takes no other (`/proc`), at the cost of a

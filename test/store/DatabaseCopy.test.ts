@@ -59,7 +59,7 @@ describe("a copy of a database", () => {
         assert.match(below.message, /copy\.db\/copy\.db: cannot be written \(.*\); give another path$/)
         const nowhere = yield* Effect.flip(copyDatabase(file, "/proc/none/at/all/copy.db"))
         assert.match(nowhere.message, /at\/all\/copy\.db: cannot be written \(.*\); give another path$/)
-        const missing = yield* Effect.flip(copyDatabase(`${file}.none`, `${folder}/other.db`))
+        const missing = yield* Effect.flip(copyDatabase(`${file}.none`, `${folder}/new/other.db`))
         assert.match(missing.message, /none: cannot be made or found; check the path and its folder$/)
         assert.deepStrictEqual(readdirSync(folder), ["copy.db"])
       })
