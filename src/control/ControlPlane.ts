@@ -59,8 +59,10 @@ const make = Effect.gen(function* () {
   const drain = yield* Drain
   yield* writer.readAgain
   const queue = yield* Queue.bounded<Waiting>(MUTATIONS_WAITING_MAX)
+  let ended = false
   yield* Effect.addFinalizer(() =>
     Effect.map(Queue.clear(queue), (left) => {
+      ended = true
       for (const { done } of left) Deferred.doneUnsafe(done, new Unavailable({ message: DRAINING }))
     })
   )
@@ -78,7 +80,7 @@ const make = Effect.gen(function* () {
     },
     mutate: <A, E>(decide: Decide<A, E>): Effect.Effect<A, E | NotDone> =>
       Effect.suspend(() => {
-        if (drain.began) return new Unavailable({ message: DRAINING })
+        if (drain.began || ended) return new Unavailable({ message: DRAINING })
         const done = Deferred.makeUnsafe<A, E | NotDone>()
         const waiting: Waiting = { decide, done: done as Mutation["done"], abandoned: false }
         if (!Queue.offerUnsafe(queue, waiting)) return new Unavailable({ message: TOO_MANY })

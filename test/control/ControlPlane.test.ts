@@ -360,6 +360,17 @@ it.effect("refuses mutations once it drains", () =>
   })
 )
 
+it.effect("refuses mutations once it has ended, when nobody would settle them", () =>
+  Effect.gen(function* () {
+    const { control, disk } = yield* Effect.scoped(makeControl(ONE_LISTENER))
+    const asked = yield* Effect.forkChild(Effect.flip(control.mutate(making(putRoute("a.test"), 0))))
+    yield* Effect.yieldNow
+    const refused = asked.pollUnsafe()
+    assert.isTrue(refused !== undefined && Exit.isSuccess(refused) && refused.value._tag === "Unavailable")
+    assert.strictEqual(disk.stored.revision, 1)
+  })
+)
+
 it.effect("survives a mutation that breaks, and says so to its caller alone", () =>
   Effect.gen(function* () {
     const made = yield* makeControl(ONE_LISTENER)
