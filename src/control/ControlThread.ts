@@ -31,15 +31,15 @@ export interface ControlPorts {
 
 export type ControlData = ControlOptions & ControlPorts
 
-/** The control plane could not start; `message` is for the operator. */
+/** The control plane could not start, or cannot go on; `message` is for the operator. */
 export interface ControlFailed {
   readonly message: string
 }
 
 /** The thread that was started. */
 export interface ControlThread {
-  /** Dies when the thread does. */
-  readonly ended: Effect.Effect<never>
+  /** Dies when the thread does; fails when its memory was too small. */
+  readonly ended: Effect.Effect<never, ControlFailed>
 }
 
 /**
@@ -62,12 +62,22 @@ export const start = Effect.fn("ControlThread.start")(function* (
     Effect.sync(() => spawn({ ...options, follower: follower.port2, log: log.port2 })),
     (thread) => Effect.andThen(Deferred.succeed(lifecycle.stop, undefined), awaitEnd(thread, hurry))
   )
-  const died = Deferred.makeUnsafe<never>()
-  thread.worker.once("error", (error) => Deferred.doneUnsafe(died, Exit.die(error)))
+  const died = Deferred.makeUnsafe<never, ControlFailed>()
+  thread.worker.once("error", (error) => Deferred.doneUnsafe(died, endOf(error)))
   thread.worker.once("exit", () => Deferred.doneUnsafe(died, Exit.die(new Error("The control thread has ended."))))
   yield* Effect.raceFirst(Deferred.await(lifecycle.started), Deferred.await(died))
   return { ended: Deferred.await(died) }
 })
+
+const endOf = (error: unknown): Exit.Exit<never, ControlFailed> => {
+  const isMemory = error instanceof Error && "code" in error && error.code === "ERR_WORKER_OUT_OF_MEMORY"
+  return isMemory ? Exit.fail({ message: OUT_OF_MEMORY }) : Exit.die(error)
+}
+
+const OUT_OF_MEMORY = [
+  "the control plane has run out of memory: a change was too large for the heap that Node has here, and may be made or not;",
+  "make it in parts, or give Node more (NODE_OPTIONS=--max-old-space-size=MEGABYTES)"
+].join(" ")
 
 const channel = Effect.acquireRelease(
   Effect.sync(() => new MessageChannel()),

@@ -14,12 +14,12 @@ import { Signals } from "./Signals.ts"
 
 /**
  * Serves until the first SIGINT or SIGTERM, then drains. `onReady` runs once, at the start, with the addresses that the
- * listeners are bound to by their `addr`. Without its control plane the proxy cannot go on: it dies with `controlEnded`.
+ * listeners are bound to by their `addr`. Without its control plane the proxy cannot go on: it ends as that does.
  */
-export const run = Effect.fn("Server.run")(function* <E, R>(options: {
+export const run = Effect.fn("Server.run")(function* <E, E2, R>(options: {
   readonly shutdownTimeoutMs: number
   readonly onReady: (bound: ReadonlyMap<string, SocketAddress>) => Effect.Effect<void, E, R>
-  readonly controlEnded: Effect.Effect<never>
+  readonly controlEnded: Effect.Effect<never, E2>
 }) {
   const plane = yield* DataPlane
   const signals = yield* Signals
@@ -36,8 +36,10 @@ export const run = Effect.fn("Server.run")(function* <E, R>(options: {
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Queue.take(signals.reload), reloadAlways)))
   const served = Effect.flatMap(Queue.take(signals.stop), (signal) => drain(signal, options.shutdownTimeoutMs))
   const connections = yield* Connections
+  const endAll = Effect.sync(() => connections.endAll("internal"))
   yield* Effect.raceFirst(served, Effect.raceFirst(signals.defect, options.controlEnded)).pipe(
-    Effect.tapDefect(() => Effect.sync(() => connections.endAll("internal")))
+    Effect.tapDefect(() => endAll),
+    Effect.tapError(() => endAll)
   )
 }, Effect.scoped)
 

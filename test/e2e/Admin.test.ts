@@ -459,6 +459,29 @@ describe("a database that somebody else has locked", () => {
   )
 })
 
+describe("a change that takes more memory than Node has", () => {
+  it.live("ends the proxy, which says what to do, and can be started again", () =>
+    Effect.gen(function* () {
+      const listeners = [{ routes: [{ hostname: "a.test", backend: "127.0.0.1:1" }] }]
+      const proxy = yield* startProxy({ listeners, grpc: ADMIN }, { env: { NODE_OPTIONS: "--max-old-space-size=48" } })
+      const ask = yield* grpcAdmin(proxy)
+      const add = Array.from({ length: RULES_TOO_MANY }, (_, i) => ip(`10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`))
+      assert.include(["CANCELLED", "UNAVAILABLE"], (yield* Effect.flip(ask("ApplyFirewallRules", { add }))).status)
+      assert.strictEqual((yield* proxy.ended).code, 1)
+      assert.match(
+        proxy.program.stderr.trim().split("\n").at(-1)!,
+        /^mc-proxy: the control plane has run out of memory: /
+      )
+      const again = yield* startProxyIn(proxy.folder, { listeners, grpc: ADMIN })
+      expect(yield* (yield* grpcAdmin(again))("GetStatus")).toMatchObject({ revision: "1" })
+      yield* again.stop()
+    })
+  )
+})
+
+/** Of which reading alone takes more than the least heap that the proxy starts with. */
+const RULES_TOO_MANY = 300_000
+
 const takenPort = Effect.acquireRelease(
   Effect.callback<ReturnType<typeof createServer>>((resume) => {
     const server = createServer().listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
