@@ -1,7 +1,8 @@
 /** `mcproxyctl snapshot`: has the proxy write a consistent copy of its database. */
-import { DateTime, Effect, Option, Path } from "effect"
+import { Effect, Option, Path } from "effect"
 import { Argument, Command } from "effect/cli"
 import { AdminClient } from "../admin/AdminClient.ts"
+import { copyName } from "../store/CopyName.ts"
 import { answer } from "./Output.ts"
 import { formatBytes } from "./Quantity.ts"
 
@@ -15,14 +16,9 @@ export const snapshotCommand = Command.make(
   },
   ({ target }) =>
     Effect.gen(function* () {
-      const now = yield* DateTime.now
-      const path = (yield* Path.Path).resolve(Option.getOrElse(target, () => defaultName(now)))
+      const name = yield* copyName
+      const path = (yield* Path.Path).resolve(Option.getOrElse(target, () => name))
       const written = yield* (yield* AdminClient).snapshot({ path })
       yield* answer("snapshot", written, () => [`${path}: ${formatBytes(written.bytes)}`])
     })
 ).pipe(Command.withDescription("Have the proxy write a copy of its database; nothing is overwritten"))
-
-const defaultName = (now: DateTime.Utc): string =>
-  `mc-proxy-${DateTime.formatIso(now)
-    .replace(/\.\d+Z$/, "Z")
-    .replace(/[-:]/g, "")}.db`

@@ -3,8 +3,9 @@
  *
  * A copy is there whole or not at all, never takes the place of another file, and only its owner may read it.
  */
-import { ByteSize, DateTime, Effect, FileSystem, Path, type PlatformError, Schema, type Scope } from "effect"
+import { ByteSize, Effect, FileSystem, Path, type PlatformError, Schema, type Scope } from "effect"
 import { SqlClient } from "effect/sql"
+import { copyName } from "./CopyName.ts"
 import { PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE } from "./PrivateFile.ts"
 import { DatabaseError, sqliteProblem } from "./DatabaseError.ts"
 import * as DatabaseFile from "./DatabaseFile.ts"
@@ -12,9 +13,7 @@ import * as DatabaseFile from "./DatabaseFile.ts"
 /** `backups/mc-proxy-<UTC time>.db` beside the database. */
 export const defaultTarget = Effect.fnUntraced(function* (file: string) {
   const path = yield* Path.Path
-  const now = DateTime.formatIso(yield* DateTime.now)
-  const time = now.replace(/\.\d+Z$/, "Z").replace(/[-:]/g, "")
-  return path.join(path.dirname(file), "backups", `mc-proxy-${time}.db`)
+  return path.join(path.dirname(file), "backups", yield* copyName)
 })
 
 /** There is a file already where the copy was to be, and it is left as it is. */
