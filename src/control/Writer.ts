@@ -86,7 +86,7 @@ export class Writer {
     if (!this.#certain) {
       const read = yield* Effect.result(this.readAgain)
       if (Result.isFailure(read)) {
-        return refuse(mutations, new Internal({ message: `${read.failure.message}; nothing was changed` }))
+        return refuse(mutations, new Internal({ message: `${read.failure.message}; ${NOTHING}` }))
       }
     }
     let rest = mutations
@@ -115,11 +115,14 @@ export class Writer {
   })
 
   readonly #failed = Effect.fnUntraced({ self: this }, function* (batch: Batch, error: Conflict | WriteFailed) {
+    yield* Effect.logError("a commit failed").pipe(Effect.annotateLogs({ problem: error.message }))
     this.#certain = error._tag === "WriteFailed" && error.certain
     if (!this.#certain) {
       const read = yield* Effect.result(this.readAgain)
-      const message = `${error.message}; ${NOT_KNOWN}`
-      if (Result.isFailure(read)) return refuse(mutationsOf(batch), new Internal({ message }))
+      if (Result.isFailure(read)) {
+        const known = error._tag === "Conflict" ? `${read.failure.message}; ${NOTHING}` : NOT_KNOWN
+        return refuse(mutationsOf(batch), new Internal({ message: `${error.message}; ${known}` }))
+      }
       // The commit was done after all.
       if (diff(batch.state.toState(), this.#current.state.toState()).length === 0) return answer(batch)
     }
@@ -128,7 +131,7 @@ export class Writer {
     // Each by itself would wait for the other program as long again.
     const locked = error._tag === "WriteFailed" && error.locked
     if (mutations.length === 1 || locked) {
-      return refuse(mutations, new Internal({ message: `${error.message}; nothing was changed` }))
+      return refuse(mutations, new Internal({ message: `${error.message}; ${NOTHING}` }))
     }
     for (const mutation of mutations) yield* this.#force(yield* decideBatch(this.#current.state, [mutation]))
   })
@@ -140,6 +143,7 @@ export class Writer {
   }
 }
 
+const NOTHING = "nothing was changed"
 const NOT_KNOWN = "whether anything was changed is not known; look at what is there before you try again"
 
 /** As many of the mutations, from the first, as may share a commit; one that adds listeners is alone. */

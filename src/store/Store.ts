@@ -41,7 +41,7 @@ export class Conflict extends Schema.TaggedError<Conflict>()("Conflict", {
   actual: Schema.Number
 }) {
   override get message(): string {
-    return `the state is at revision ${this.actual}, and no longer at ${this.expected}; read it again`
+    return `the database is at revision ${this.actual}, and no longer at ${this.expected}: another program has changed it`
   }
 }
 

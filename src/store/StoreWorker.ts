@@ -9,15 +9,22 @@ import { RpcServer } from "effect/rpc"
 import { workerData } from "node:worker_threads"
 import * as Database from "./Database.ts"
 import { layerChecked } from "./DatabaseFile.ts"
+import { placeOf } from "./FilePlace.ts"
 import { StoreRpcs } from "./StoreRpcs.ts"
 
 /** Who started it has claimed the file and brought it up to date. */
 const file = Schema.decodeUnknownSync(Schema.String)(workerData)
 
-const layerHandlers = StoreRpcs.toLayer({
-  load: () => Effect.map(Database.load(), ({ snapshot }) => snapshot),
-  commit: ({ changes, expectedRevision }) => Database.commit(expectedRevision, changes)
-})
+/** The database is open when it is asked for these. */
+const layerHandlers = StoreRpcs.toLayer(
+  Effect.sync(() => {
+    const inPlace = placeOf(file)
+    return {
+      load: () => Effect.map(Database.load(), ({ snapshot }) => snapshot),
+      commit: ({ changes, expectedRevision }) => Effect.andThen(inPlace, Database.commit(expectedRevision, changes))
+    }
+  })
+)
 
 const layerServer = RpcServer.layer(StoreRpcs, { disableTracing: true }).pipe(
   Layer.provide(layerHandlers),

@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Fiber, Layer, Option, Result } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, Logger, Option, Result } from "effect"
 import * as fc from "fast-check"
 import { InvalidArgument } from "../../src/admin/AdminError.ts"
 import { ControlPlane, MUTATIONS_WAITING_MAX, type Decide } from "../../src/control/ControlPlane.ts"
@@ -8,8 +8,9 @@ import { Follower } from "../../src/control/Follower.ts"
 import { StateIndex } from "../../src/control/StateIndex.ts"
 import { apply, EMPTY, type Change, type State } from "../../src/snapshot/Change.ts"
 import type { Snapshot } from "../../src/snapshot/Snapshot.ts"
+import { DatabaseError } from "../../src/store/DatabaseError.ts"
 import { SimStore, type Statement, type StoreFault } from "../../src/store/SimStore.ts"
-import { Store, WriteFailed } from "../../src/store/Store.ts"
+import { Conflict, Store, WriteFailed } from "../../src/store/Store.ts"
 import { SimRuntime } from "../../src/testing/SimRuntime.ts"
 import { l4, listenerOf, randomChange, randomState } from "../store/RandomState.ts"
 import { FakeFollower } from "./FakeFollower.ts"
@@ -237,6 +238,25 @@ it.effect("reads the state again that another program has changed, and then goes
     assert.strictEqual(assertAgreed(made).revision, 3)
   })
 )
+
+it.effect("says what another program has made of the database when that cannot be read, to its log, too", () => {
+  const logged: Array<unknown> = []
+  return Effect.gen(function* () {
+    let meddled = false
+    const made = yield* makeControl(ONE_LISTENER, (store) => ({
+      load: Effect.suspend(() => (meddled ? DatabaseError.of("mc-proxy.db", "has a bad row") : store.load)),
+      commit: (expected) =>
+        Effect.suspend(() => {
+          meddled = true
+          return new Conflict({ expected, actual: expected + 1 })
+        })
+    }))
+    const error = yield* Effect.flip(made.control.mutate(making(putRoute("a.test"), 0)))
+    const conflict = "the database is at revision 2, and no longer at 1: another program has changed it"
+    assert.strictEqual(error.message, `${conflict}; mc-proxy.db: has a bad row; nothing was changed`)
+    assert.deepStrictEqual(logged, [["a commit failed"]])
+  }).pipe(Effect.provide(Logger.layer([Logger.make(({ message }) => void logged.push(message))])))
+})
 
 /** A store whose commits wait to be let through, and that counts them. */
 const gated = (store: Store["Service"], gate: Deferred.Deferred<void>, commits: Array<number>): Store["Service"] => ({

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer } from "effect"
 import { spawn } from "node:child_process"
+import { copyFileSync, renameSync } from "node:fs"
 import { connect, createServer, type AddressInfo } from "node:net"
 import { DatabaseSync } from "node:sqlite"
 import { fileURLToPath } from "node:url"
@@ -105,6 +106,30 @@ describe("a store in SQLite", () => {
           ["Success", "Failure"]
         )
         assert.strictEqual((yield* store.load).revision, 2)
+      }).pipe(Effect.provide(storeOn(file)))
+    )
+  )
+
+  it.live("commits nothing to a file that was moved, removed or replaced, until it is back", () =>
+    withFile((file) =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const [moved, other] = [`${file}.moved`, `${file}.other`]
+        yield* store.commit(1, [block("192.0.2.1")])
+        renameSync(file, moved)
+        const assertRefused = Effect.gen(function* () {
+          const refused = yield* Effect.flip(store.commit(2, [block("192.0.2.2")]))
+          assert(refused instanceof WriteFailed && refused.certain)
+          assert.include(refused.message, `${file}: was moved, removed or replaced`)
+        })
+        yield* assertRefused
+        copyFileSync(moved, other)
+        renameSync(other, file)
+        yield* assertRefused
+        renameSync(moved, file)
+        assert.strictEqual(yield* store.commit(2, [block("192.0.2.3")]), 3)
+        const rules = (yield* store.load).firewallRules.map(({ value }) => value)
+        assert.deepStrictEqual(rules, ["10.0.0.0/8", "192.0.2.1", "192.0.2.3"])
       }).pipe(Effect.provide(storeOn(file)))
     )
   )
