@@ -109,6 +109,9 @@ it.effect("makes of any mutations what a plain model makes of them, one revision
   )
 )
 
+/** Each fault is logged. */
+const SILENT = Logger.layer([])
+
 const fault = fc.oneof(
   fc.constant(undefined),
   fc.record({ step: fc.constantFrom("begin", "edit", "commit"), fault: fc.constant<StoreFault>({ _tag: "Failed" }) }),
@@ -152,7 +155,7 @@ it.effect("agrees with the database after any faults, and has what it answered a
               else if (text.includes("nothing was changed")) assert.isFalse(stored.has(`r${i}-${name}.test`))
               else assert.include(text, "is not known")
             }
-          }).pipe(Effect.scoped, Effect.runPromise)
+          }).pipe(Effect.scoped, Effect.provide(SILENT), Effect.runPromise)
       )
     )
   )
