@@ -5,6 +5,7 @@
  */
 import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Queue, Schema } from "effect"
+import { giveWay } from "../src/control/ThreadPriority.ts"
 import type { State } from "../src/snapshot/Change.ts"
 import type { FirewallRule } from "../src/snapshot/FirewallRule.ts"
 import { adminMethod, type Fields } from "../test/admin/grpc/StockClient.ts"
@@ -71,6 +72,9 @@ const callsOf = (task: AdminTask, callers: number): ReadonlyArray<ReadonlyArray<
 }
 
 const [socket = "", callers = ""] = process.argv.slice(2)
+
+// What it writes and collects is nobody's affair whose connections wait.
+giveWay()
 
 const serve = Effect.gen(function* () {
   const clients = yield* Effect.all(Array.from({ length: Number(callers) }, () => GrpcCaller.connect(socket)))
