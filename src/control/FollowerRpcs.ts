@@ -48,10 +48,10 @@ export class FollowerRpcs extends RpcGroup.make(
   Rpc.make("bind", { payload: { addrs: Schema.Array(Schema.String) }, error: BindFailed }),
   Rpc.make("unbind"),
   /**
-   * One more slice of the next change: a `Change` as JSON, written by the other thread of this program. As bytes, which
+   * More slices of the next change: a `Change` each, as JSON, written by the other thread of this program. As bytes, which
    * wait outside of the heap: as strings they were a quarter of what the collector had to copy during an import.
    */
-  Rpc.make("stage", { payload: { slice: Bytes } }),
+  Rpc.make("stage", { payload: { slices: Schema.Array(Bytes) } }),
   /** What was staged is the change, with this as its last slice. */
   Rpc.make("publish", { payload: { revision: Schema.Number, slice: Schema.String } }),
   Rpc.make("status", {

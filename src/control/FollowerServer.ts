@@ -30,7 +30,7 @@ const layerHandlers = ({ started, stop }: Lifecycle) =>
       return {
         bind: ({ addrs }) => follower.bind(addrs),
         unbind: () => follower.unbind,
-        stage: ({ slice }) => Effect.sync(() => void staged.push(slice)),
+        stage: ({ slices }) => Effect.sync(() => void staged.push(...slices)),
         publish: ({ revision, slice }) =>
           Effect.suspend(() => {
             const before = staged

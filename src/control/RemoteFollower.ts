@@ -11,7 +11,11 @@ export const layer: Layer.Layer<Follower, never, RpcClient.Protocol> = Layer.eff
     const publish = Effect.fnUntraced(function* (revision: number, change: Iterable<Edit>) {
       const slices = slicesOf(change)
       const encoder = new TextEncoder()
-      for (const slice of slices.slice(0, -1)) yield* client.stage({ slice: encoder.encode(JSON.stringify(slice)) })
+      const encode = (slice: Change) => encoder.encode(JSON.stringify(slice))
+      const last = slices.length - 1
+      for (let i = 0; i < last; i += SLICES_A_MESSAGE) {
+        yield* client.stage({ slices: slices.slice(i, Math.min(i + SLICES_A_MESSAGE, last)).map(encode) })
+      }
       yield* client.publish({ revision, slice: JSON.stringify(slices.at(-1) ?? []) })
     })
     return Follower.of({
@@ -35,6 +39,12 @@ const orDie = <A, E, R>(effect: Effect.Effect<A, E | RpcClientError.RpcClientErr
 
 /** Of a change at most so many rules or other edits at a time: the other thread reads that many in half a millisecond. */
 const SLICE_ITEMS_MAX = 500
+
+/**
+ * So many slices are read from a message in a fraction of a millisecond. Each message is written under a lock: where this
+ * thread loses its processor in the midst of that, the other waits for it, and this one comes last by its priority.
+ */
+const SLICES_A_MESSAGE = 20
 
 /** The change in parts, none of which takes long to read. */
 export const slicesOf = (change: Iterable<Edit>): ReadonlyArray<Change> => {
