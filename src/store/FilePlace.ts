@@ -10,7 +10,7 @@ import { WriteFailed } from "./Store.ts"
 export const placeOf = (file: string): Effect.Effect<void, WriteFailed> => {
   const opened = identityOf(file)
   return Effect.suspend(() =>
-    identityOf(file) === opened
+    opened !== undefined && identityOf(file) === opened
       ? Effect.void
       : Effect.fail(new WriteFailed({ problem: `${file}: ${NO_LONGER_THERE}`, certain: true }))
   )
