@@ -4,7 +4,7 @@
  *
  * A node is named by where it is in the array. What it means, and which may be written to, is for `PrefixTree.ts`.
  */
-import { ipv4FromWord, ipv6FromWords, type IpAddress } from "../net/IpAddress.ts"
+import { ipv4FromWord, ipv6FromWords, type AddressWords } from "../net/IpAddress.ts"
 import type { Cidr } from "../snapshot/FirewallRule.ts"
 
 /** How many words an address of the family has. */
@@ -59,7 +59,7 @@ export class PrefixNodes {
   }
 
   /** How many leading bits of its address are those of `ip`. */
-  commonBits(at: number, { w0, w1, w2, w3 }: IpAddress): number {
+  commonBits(at: number, { w0, w1, w2, w3 }: AddressWords): number {
     const words = this.#words
     if (words[at] !== w0) return Math.clz32(words[at]! ^ w0)
     if (this.width === 1) return 32
@@ -75,7 +75,7 @@ export class PrefixNodes {
   }
 
   /** Makes a network of a node of its length: the address of a fork is anybody's below it. */
-  setNetwork(at: number, ip: IpAddress): void {
+  setNetwork(at: number, ip: AddressWords): void {
     this.#write(at, ip, this.lengthOf(at) | NETWORK)
   }
 
@@ -89,7 +89,7 @@ export class PrefixNodes {
   }
 
   /** A node without children. */
-  make(ip: IpAddress, length: number, isNetwork: boolean): number {
+  make(ip: AddressWords, length: number, isNetwork: boolean): number {
     const at = this.#allocate()
     this.#write(at, ip, length | (isNetwork ? NETWORK : 0))
     return at
@@ -124,7 +124,7 @@ export class PrefixNodes {
     return made
   }
 
-  #write(at: number, { w0, w1, w2, w3 }: IpAddress, tag: number): void {
+  #write(at: number, { w0, w1, w2, w3 }: AddressWords, tag: number): void {
     const words = this.#words
     words[at] = w0
     if (this.width === 4) {
@@ -169,7 +169,7 @@ const LENGTH = 0xff
 const NETWORK = 0x100
 
 /** Bit `index` counted from the most significant; 0 past the end, where no full-length network has a child. */
-export const bitAt = ({ w0, w1, w2, w3 }: IpAddress, index: number): number => {
+export const bitAt = ({ w0, w1, w2, w3 }: AddressWords, index: number): number => {
   const word = index < 32 ? w0 : index < 64 ? w1 : index < 96 ? w2 : index < 128 ? w3 : 0
   return (word >>> (31 - (index & 31))) & 1
 }

@@ -6,8 +6,8 @@
  * stays in it until it is most of the array; the next version that is changed then moves to an array of its own first, or
  * has been moved before, in slices.
  */
-import type { IpAddress } from "../net/IpAddress.ts"
-import type { Cidr } from "../snapshot/FirewallRule.ts"
+import type { AddressWords, IpAddress } from "../net/IpAddress.ts"
+import type { Cidr, Network } from "../snapshot/FirewallRule.ts"
 import { bitAt, NONE, PrefixNodes, type Width } from "./PrefixNodes.ts"
 
 export class PrefixTree {
@@ -16,7 +16,8 @@ export class PrefixTree {
   #nodes: PrefixNodes
   #root: number
 
-  private constructor(size: number, nodes: PrefixNodes, root: number) {
+  /** For `empty` and `PrefixTreeDraft.finish`. */
+  constructor(size: number, nodes: PrefixNodes, root: number) {
     this.size = size
     this.#nodes = nodes
     this.#root = root
@@ -46,24 +47,21 @@ export class PrefixTree {
   }
 
   /** Whether this very network was added; a wider one that contains it does not count. */
-  has({ ip, length }: Cidr): boolean {
-    return has(this.#nodes, this.#root, ip, length)
+  has({ ip, length }: Network): boolean {
+    const nodes = this.#nodes
+    let at = this.#root
+    while (at !== NONE && nodes.lengthOf(at) < length && nodes.commonBits(at, ip) >= nodes.lengthOf(at)) {
+      at = nodes.child(at, bitAt(ip, nodes.lengthOf(at)))
+    }
+    return at !== NONE && nodes.isNetwork(at) && nodes.lengthOf(at) === length && nodes.commonBits(at, ip) >= length
   }
 
-  /** The same object when it has them all. */
-  add(networks: ReadonlyArray<Cidr>): PrefixTree {
-    if (networks.length === 0) return this
-    const draft = this.#draft()
-    for (const network of networks) draft.add(network)
-    return this.#finish(draft)
-  }
-
-  /** The same object when it has none of them. */
-  remove(networks: ReadonlyArray<Cidr>): PrefixTree {
-    if (networks.length === 0 || this.size === 0) return this
-    const draft = this.#draft()
-    for (const network of networks) draft.remove(network)
-    return this.#finish(draft)
+  /** The next version, before anything of it is changed. */
+  draft(): PrefixTreeDraft {
+    // All that is empty shares one array, which is not added to.
+    if (this.size === 0) return new PrefixTreeDraft(this, new PrefixNodes(this.#nodes.width, NODES_MIN), NONE)
+    for (const _ of this.move());
+    return new PrefixTreeDraft(this, this.#nodes, this.#root)
   }
 
   /** By address, a wider network before those inside it. */
@@ -81,18 +79,6 @@ export class PrefixTree {
     this.#root = yield* own.copyAll(this.#nodes, this.#root)
     this.#nodes = own
   }
-
-  #draft(): Draft {
-    // All that is empty shares one array, which is not added to.
-    if (this.size === 0) return new Draft(0, new PrefixNodes(this.#nodes.width, NODES_MIN), NONE)
-    for (const _ of this.move());
-    return new Draft(this.size, this.#nodes, this.#root)
-  }
-
-  #finish({ changed, nodes, root, size }: Draft): PrefixTree {
-    if (!changed) return this
-    return size === 0 ? PrefixTree.empty(nodes.width) : new PrefixTree(size, nodes, root)
-  }
 }
 
 /** A trie has less than two nodes for each network, and may leave as many behind until it moves, which takes long. */
@@ -101,87 +87,108 @@ export const NODES_A_NETWORK_MAX = 4
 /** So few nodes are never worth a move. */
 export const NODES_MIN = 256
 
-/** The next version while it is made. PrefixNodes that are its own are written to in place; others are copied before. */
-class Draft {
-  readonly nodes: PrefixNodes
-  size: number
-  root: number
-  changed = false
+/** The next version while it is made. Nodes that are its own are written to in place; others are copied before. */
+export class PrefixTreeDraft {
+  readonly #before: PrefixTree
+  readonly #nodes: PrefixNodes
+  /** Nodes from here on are its own. */
   readonly #own: number
+  #size: number
+  #root: number
+  #changed = false
 
-  constructor(size: number, nodes: PrefixNodes, root: number) {
-    this.size = size
-    this.nodes = nodes
-    this.root = root
+  constructor(before: PrefixTree, nodes: PrefixNodes, root: number) {
+    this.#before = before
+    this.#nodes = nodes
     this.#own = nodes.end
+    this.#size = before.size
+    this.#root = root
   }
 
-  add({ ip, length }: Cidr): void {
-    if (has(this.nodes, this.root, ip, length)) return
-    this.root = this.#with(this.root, ip, length)
-    this.size++
-    this.changed = true
+  /** Keeps nothing of the argument, which may be written to afterwards. */
+  add({ ip, length }: Network): void {
+    this.#root = this.#with(this.#root, ip, length)
   }
 
-  remove({ ip, length }: Cidr): void {
-    if (!has(this.nodes, this.root, ip, length)) return
-    this.root = this.#without(this.root, ip, length)
-    this.size--
-    this.changed = true
+  /** Keeps nothing of the argument, which may be written to afterwards. */
+  remove({ ip, length }: Network): void {
+    this.#root = this.#without(this.#root, ip, length)
   }
 
-  /** What takes the place of `at` when a network is added to it. */
-  #with(at: number, ip: IpAddress, length: number): number {
-    const { nodes } = this
-    if (at === NONE) return nodes.make(ip, length, true)
+  /** The next version, and the end of the draft; the one before where nothing was changed. */
+  finish(): PrefixTree {
+    if (!this.#changed) return this.#before
+    return this.#size === 0 ? PrefixTree.empty(this.#nodes.width) : new PrefixTree(this.#size, this.#nodes, this.#root)
+  }
+
+  /** What takes the place of `at` when a network is added to it: itself, where it is there or all below is written in place. */
+  #with(at: number, ip: AddressWords, length: number): number {
+    const nodes = this.#nodes
+    if (at === NONE) return this.#made(ip, length)
     const itsLength = nodes.lengthOf(at)
     const common = Math.min(nodes.commonBits(at, ip), itsLength, length)
     if (common === itsLength) {
-      const own = this.#ownOf(at)
-      if (common === length) {
-        nodes.setNetwork(own, ip)
-      } else {
+      if (common < length) {
         const side = bitAt(ip, common)
-        nodes.setChild(own, side, this.#with(nodes.child(own, side), ip, length))
+        return this.#withChild(at, side, this.#with(nodes.child(at, side), ip, length))
       }
+      if (nodes.isNetwork(at)) return at
+      this.#count(1)
+      const own = this.#ownOf(at)
+      nodes.setNetwork(own, ip)
       return own
     }
-    const above = nodes.make(ip, common, common === length)
+    const isAbove = common === length
+    const above = isAbove ? this.#made(ip, length) : nodes.make(ip, common, false)
     nodes.setChild(above, nodes.bitAt(at, common), at)
-    if (common < length) nodes.setChild(above, bitAt(ip, common), nodes.make(ip, length, true))
+    if (!isAbove) nodes.setChild(above, bitAt(ip, common), this.#made(ip, length))
     return above
   }
 
-  /** What takes the place of `at` without a network that it holds. */
-  #without(at: number, ip: IpAddress, length: number): number {
-    const { nodes } = this
+  /** What takes the place of `at` without a network: itself, where it is not there or all below is written in place. */
+  #without(at: number, ip: AddressWords, length: number): number {
+    const nodes = this.#nodes
+    if (at === NONE) return NONE
+    const itsLength = nodes.lengthOf(at)
+    if (itsLength > length || nodes.commonBits(at, ip) < itsLength) return at
     const [left, right] = [nodes.child(at, 0), nodes.child(at, 1)]
-    if (nodes.lengthOf(at) === length) {
+    if (itsLength === length) {
+      if (!nodes.isNetwork(at)) return at
+      this.#count(-1)
       if (left === NONE || right === NONE) return left === NONE ? right : left
       const own = this.#ownOf(at)
       nodes.setFork(own)
       return own
     }
-    const side = bitAt(ip, nodes.lengthOf(at))
+    const side = bitAt(ip, itsLength)
     const below = this.#without(side === 0 ? left : right, ip, length)
     // A node that is no network has two children, or is none.
     if (below === NONE && !nodes.isNetwork(at)) return side === 0 ? right : left
+    return this.#withChild(at, side, below)
+  }
+
+  /** `at` with that child, in place where it is its own. */
+  #withChild(at: number, side: number, child: number): number {
+    const nodes = this.#nodes
+    if (nodes.child(at, side) === child) return at
     const own = this.#ownOf(at)
-    nodes.setChild(own, side, below)
+    nodes.setChild(own, side, child)
     return own
   }
 
-  #ownOf(at: number): number {
-    return at >= this.#own ? at : this.nodes.copy(at)
+  #made(ip: AddressWords, length: number): number {
+    this.#count(1)
+    return this.#nodes.make(ip, length, true)
   }
-}
 
-const has = (nodes: PrefixNodes, root: number, ip: IpAddress, length: number): boolean => {
-  let at = root
-  while (at !== NONE && nodes.lengthOf(at) < length && nodes.commonBits(at, ip) >= nodes.lengthOf(at)) {
-    at = nodes.child(at, bitAt(ip, nodes.lengthOf(at)))
+  #count(more: number): void {
+    this.#size += more
+    this.#changed = true
   }
-  return at !== NONE && nodes.isNetwork(at) && nodes.lengthOf(at) === length && nodes.commonBits(at, ip) >= length
+
+  #ownOf(at: number): number {
+    return at >= this.#own ? at : this.#nodes.copy(at)
+  }
 }
 
 const entriesOf = function* (nodes: PrefixNodes, at: number): Generator<Cidr> {

@@ -2,12 +2,12 @@
  * A persistent set of networks, IPv4 and IPv6 apart, that answers which of them an address is in.
  *
  * A look-up costs at most one step a prefix length in use on its path, whatever the number of networks, and allocates
- * nothing. `add` and `remove` share with the older version what they do not change, so that a connection that holds
+ * nothing. A next version shares with the older one what it does not change, so that a connection that holds
  * that one goes on with it.
  */
-import type { IpAddress } from "../net/IpAddress.ts"
-import type { Cidr } from "../snapshot/FirewallRule.ts"
-import { PrefixTree } from "./PrefixTree.ts"
+import type { AddressWords, IpAddress } from "../net/IpAddress.ts"
+import type { Cidr, Network } from "../snapshot/FirewallRule.ts"
+import { PrefixTree, type PrefixTreeDraft } from "./PrefixTree.ts"
 
 export class PrefixTrie {
   static readonly empty = new PrefixTrie(PrefixTree.empty(1), PrefixTree.empty(4))
@@ -15,7 +15,8 @@ export class PrefixTrie {
   readonly #ipv4: PrefixTree
   readonly #ipv6: PrefixTree
 
-  private constructor(ipv4: PrefixTree, ipv6: PrefixTree) {
+  /** For `empty` and `PrefixTrieDraft.finish`. */
+  constructor(ipv4: PrefixTree, ipv6: PrefixTree) {
     this.#ipv4 = ipv4
     this.#ipv6 = ipv6
   }
@@ -31,20 +32,20 @@ export class PrefixTrie {
   }
 
   /** Whether this very network was added; a wider one that contains it does not count. */
-  has(network: Cidr): boolean {
+  has(network: Network): boolean {
     return this.#of(network.ip).has(network)
   }
 
-  /** With all of `networks`; the same object when it holds them already. */
-  add(networks: Iterable<Cidr>): PrefixTrie {
-    const { ipv4, ipv6 } = byFamily(networks)
-    return this.with(this.#ipv4.add(ipv4), this.#ipv6.add(ipv6))
+  /** The next version, before anything of it is changed. */
+  draft(): PrefixTrieDraft {
+    return new PrefixTrieDraft(this, this.#ipv4, this.#ipv6)
   }
 
-  /** Without any of `networks`; the same object when it holds none. */
-  remove(networks: Iterable<Cidr>): PrefixTrie {
-    const { ipv4, ipv6 } = byFamily(networks)
-    return this.with(this.#ipv4.remove(ipv4), this.#ipv6.remove(ipv6))
+  /** With all of `networks`; the same object when it holds them already. */
+  add(networks: Iterable<Network>): PrefixTrie {
+    const draft = this.draft()
+    for (const network of networks) draft.add(network)
+    return draft.finish()
   }
 
   /** Does, in slices, what the next change may have to do in one go; yields how many nodes each slice copied. */
@@ -59,19 +60,43 @@ export class PrefixTrie {
     yield* this.#ipv6.entries()
   }
 
-  #of({ family }: IpAddress): PrefixTree {
+  #of({ family }: AddressWords): PrefixTree {
     return family === 4 ? this.#ipv4 : this.#ipv6
-  }
-
-  /** Not `#with`: tsc 6.0.3 then names the class by an alias that is not there yet when `empty` is made. */
-  private with(ipv4: PrefixTree, ipv6: PrefixTree): PrefixTrie {
-    return ipv4 === this.#ipv4 && ipv6 === this.#ipv6 ? this : new PrefixTrie(ipv4, ipv6)
   }
 }
 
-const byFamily = (networks: Iterable<Cidr>) => {
-  const ipv4: Array<Cidr> = []
-  const ipv6: Array<Cidr> = []
-  for (const network of networks) (network.ip.family === 4 ? ipv4 : ipv6).push(network)
-  return { ipv4, ipv6 }
+/** The next version while it is made. */
+export class PrefixTrieDraft {
+  readonly #before: PrefixTrie
+  readonly #ipv4: PrefixTree
+  readonly #ipv6: PrefixTree
+  /** Of a family that is not changed there is none. */
+  #ipv4Draft: PrefixTreeDraft | undefined
+  #ipv6Draft: PrefixTreeDraft | undefined
+
+  constructor(before: PrefixTrie, ipv4: PrefixTree, ipv6: PrefixTree) {
+    this.#before = before
+    this.#ipv4 = ipv4
+    this.#ipv6 = ipv6
+  }
+
+  /** Keeps nothing of the argument, which may be written to afterwards. */
+  add(network: Network): void {
+    this.#draftOf(network.ip).add(network)
+  }
+
+  /** Keeps nothing of the argument, which may be written to afterwards. */
+  remove(network: Network): void {
+    this.#draftOf(network.ip).remove(network)
+  }
+
+  /** The next version, and the end of this; the one before when it is the same. */
+  finish(): PrefixTrie {
+    const [ipv4, ipv6] = [this.#ipv4Draft?.finish() ?? this.#ipv4, this.#ipv6Draft?.finish() ?? this.#ipv6]
+    return ipv4 === this.#ipv4 && ipv6 === this.#ipv6 ? this.#before : new PrefixTrie(ipv4, ipv6)
+  }
+
+  #draftOf({ family }: AddressWords): PrefixTreeDraft {
+    return family === 4 ? (this.#ipv4Draft ??= this.#ipv4.draft()) : (this.#ipv6Draft ??= this.#ipv6.draft())
+  }
 }

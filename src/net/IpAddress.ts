@@ -5,16 +5,19 @@
  * by choosing the family. Zones (`%eth0`) are refused: they name an interface, not a peer.
  */
 
-/** An IPv4 or IPv6 address. Equal addresses have equal `text`. */
-export interface IpAddress {
+/** An address as numbers. Big-endian words as signed 32-bit integers; IPv4 uses `w0` alone, its other words are 0. */
+export interface AddressWords {
   readonly family: 4 | 6
-  /** RFC 5952 text, or dotted decimal. */
-  readonly text: string
-  /** Big-endian words as signed 32-bit integers. IPv4 uses `w0` alone; its other words are 0. */
   readonly w0: number
   readonly w1: number
   readonly w2: number
   readonly w3: number
+}
+
+/** An IPv4 or IPv6 address. Equal addresses have equal `text`. */
+export interface IpAddress extends AddressWords {
+  /** RFC 5952 text, or dotted decimal. */
+  readonly text: string
 }
 
 /** Parses dotted decimal or IPv6 text in any legal spelling; `undefined` when it is neither. */
@@ -42,13 +45,13 @@ const parseIpv4 = (input: string): IpAddress | undefined => {
   return word === undefined ? undefined : ipv4FromWord(word)
 }
 
-/** Dotted decimal to its word. Leading zeros are refused: some read them as octal. */
-const ipv4Word = (input: string): number | undefined => {
+/** Dotted decimal, up to `end`, to its signed word. Leading zeros are refused: some read them as octal. */
+export const ipv4Word = (input: string, end: number = input.length): number | undefined => {
   let word = 0
   let octets = 0
   let value = -1
-  for (let i = 0; i <= input.length; i++) {
-    const code = i < input.length ? input.charCodeAt(i) : DOT
+  for (let i = 0; i <= end; i++) {
+    const code = i < end ? input.charCodeAt(i) : DOT
     if (code === DOT) {
       if (value < 0 || ++octets > 4) return undefined
       word = (word << 8) | value

@@ -1,6 +1,6 @@
 /** The firewall's rules as an operator writes them, in canonical form. */
 import { Result } from "effect"
-import { ipv4FromWord, ipv6FromWords, parseIpAddress, type IpAddress } from "../net/IpAddress.ts"
+import { ipv4FromWord, ipv6FromWords, parseIpAddress, type AddressWords, type IpAddress } from "../net/IpAddress.ts"
 
 /** One rule. `value` is canonical: an address, a `prefix/length`, or two upper-case letters (ISO 3166-1 alpha-2). */
 export interface FirewallRule {
@@ -8,11 +8,16 @@ export interface FirewallRule {
   readonly value: string
 }
 
-/** A network: the prefix (host bits zero) and how many of its bits count. */
-export interface Cidr {
-  readonly ip: IpAddress
+/** A network as numbers: the prefix (host bits zero) and how many of its bits count. */
+export interface Network {
+  readonly ip: AddressWords
   /** 0 to 32 for IPv4, 0 to 128 for IPv6. */
   readonly length: number
+}
+
+/** A network that can be written, too. */
+export interface Cidr extends Network {
+  readonly ip: IpAddress
 }
 
 /** Canonicalises `value` as a rule of `type`; fails with the end of a sentence that says what is wrong. */
@@ -70,7 +75,7 @@ export const parseIpOrCidr = (input: string): Result.Result<Cidr, string> => {
 }
 
 /** The first `bits` bits of a 32-bit word set; all for 32 and more, none for 0 and less. */
-const wordMask = (bits: number): number => (bits <= 0 ? 0 : bits >= 32 ? -1 : -1 << (32 - bits))
+export const wordMask = (bits: number): number => (bits <= 0 ? 0 : bits >= 32 ? -1 : -1 << (32 - bits))
 
 /** Two upper-case letters (ISO 3166-1 alpha-2); anything else is no country, in a rule as in a GeoIP database. */
 export const COUNTRY_CODE = /^[A-Z]{2}$/

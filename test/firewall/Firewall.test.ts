@@ -4,6 +4,7 @@ import fc from "fast-check"
 import { Firewall } from "../../src/firewall/Firewall.ts"
 import { parseIpAddress, type IpAddress } from "../../src/net/IpAddress.ts"
 import { formatCidr, parseCidr, parseFirewallRule, type FirewallRule } from "../../src/snapshot/FirewallRule.ts"
+import { adding, removing } from "./Drafts.ts"
 import { address, cidr, edgesOf, narrowest } from "./Networks.ts"
 
 const rule = (type: FirewallRule["type"], value: string): FirewallRule =>
@@ -54,7 +55,7 @@ describe("Firewall", () => {
 
   it("names the address before the network, and the network before the country", () => {
     const rules = [rule("country", "DE"), rule("cidr", "10.0.0.0/8"), rule("ip", "10.0.0.1")]
-    const firewall = Firewall.empty.add(rules)
+    const firewall = adding(Firewall.empty, rules)
     assert.deepStrictEqual(firewall.match(ip("10.0.0.1"), "DE"), rule("ip", "10.0.0.1"))
     assert.deepStrictEqual(firewall.match(ip("10.0.0.2"), "DE"), rule("cidr", "10.0.0.0/8"))
     assert.deepStrictEqual(firewall.match(ip("11.0.0.1"), "DE"), rule("country", "DE"))
@@ -63,27 +64,17 @@ describe("Firewall", () => {
   })
 
   it("keeps an address apart from the network of that one address", () => {
-    const both = Firewall.empty.add([rule("ip", "10.0.0.1"), rule("cidr", "10.0.0.1/32")])
+    const both = adding(Firewall.empty, [rule("ip", "10.0.0.1"), rule("cidr", "10.0.0.1/32")])
     assert.deepStrictEqual(both.counts, { ip: 1, cidr: 1, country: 0 })
-    const one = both.remove([rule("ip", "10.0.0.1")])
+    const one = removing(both, [rule("ip", "10.0.0.1")])
     assert.deepStrictEqual(one.match(ip("10.0.0.1"), ""), rule("cidr", "10.0.0.1/32"))
-    assert.isUndefined(one.remove([rule("cidr", "10.0.0.1/32")]).match(ip("10.0.0.1"), ""))
+    assert.isUndefined(removing(one, [rule("cidr", "10.0.0.1/32")]).match(ip("10.0.0.1"), ""))
   })
 
   it("blocks a mapped address by its IPv4 rule", () => {
-    const firewall = Firewall.empty.add([rule("ip", "::ffff:10.0.0.1"), rule("cidr", "192.0.2.0/24")])
+    const firewall = adding(Firewall.empty, [rule("ip", "::ffff:10.0.0.1"), rule("cidr", "192.0.2.0/24")])
     assert.deepStrictEqual(firewall.match(ip("10.0.0.1"), ""), rule("ip", "10.0.0.1"))
     assert.deepStrictEqual(firewall.match(ip("::ffff:192.0.2.1"), ""), rule("cidr", "192.0.2.0/24"))
-  })
-
-  it("is the same object after a change that changes nothing", () => {
-    const rules = [rule("ip", "10.0.0.1"), rule("cidr", "10.0.0.0/8"), rule("country", "DE")]
-    const firewall = Firewall.empty.add(rules)
-    for (const held of rules) {
-      assert.strictEqual(firewall.add([held]), firewall)
-      assert.strictEqual(firewall.remove([held]).remove([held]).counts[held.type], 0)
-      assert.strictEqual(Firewall.empty.remove([held]), Firewall.empty)
-    }
   })
 
   it("agrees with a list of rules after any changes, and older versions stay as they were", () => {
@@ -99,7 +90,7 @@ describe("Firewall", () => {
           for (const [i, { adds, rule }] of changes.entries()) {
             const target = adds || i % 2 === 0 ? rule : changes[i - 1]!.rule
             const others = rules.filter((held) => !isSame(held, target))
-            firewall = adds ? firewall.add([target]) : firewall.remove([target])
+            firewall = adds ? adding(firewall, [target]) : removing(firewall, [target])
             rules = adds ? [...others, target] : others
             versions.push([firewall, rules])
           }
@@ -114,8 +105,8 @@ describe("Firewall", () => {
   it("is the same of rules at once and rule by rule", () => {
     fc.assert(
       fc.property(fc.array(anyRule, { maxLength: 40 }), (rules) => {
-        const atOnce = Firewall.empty.add(rules)
-        const folded = rules.reduce((firewall, held) => firewall.add([held]), Firewall.empty)
+        const atOnce = adding(Firewall.empty, rules)
+        const folded = rules.reduce((firewall, held) => adding(firewall, [held]), Firewall.empty)
         assert.deepStrictEqual(atOnce.counts, folded.counts)
         for (const source of sourcesOf(rules)) {
           assert.deepStrictEqual(atOnce.match(source, "DE"), folded.match(source, "DE"), source.text)

@@ -4,6 +4,7 @@ import fc from "fast-check"
 import { Firewall } from "../../src/firewall/Firewall.ts"
 import { parseIpAddress } from "../../src/net/IpAddress.ts"
 import { parseFirewallRule, type FirewallRule } from "../../src/snapshot/FirewallRule.ts"
+import { adding, removing } from "./Drafts.ts"
 
 /** `length` leading bits of 128 that count; an IPv4 address is the mapped one with its bits (RFC 4291 2.5.5.2). */
 interface Written {
@@ -87,7 +88,7 @@ it("blocks the same whatever the spelling of rules and of sources, in any order 
         let rules: ReadonlyArray<Written> = []
         for (const { adds, rule } of changes) {
           const others = rules.filter((held) => !sameRule(held, rule))
-          firewall = adds ? firewall.add([ruleOf(rule)]) : firewall.remove([ruleOf(rule)])
+          firewall = adds ? adding(firewall, [ruleOf(rule)]) : removing(firewall, [ruleOf(rule)])
           rules = adds ? [...others, rule] : others
           for (const number of [...numbers, rule.number]) {
             const found = matchOf(firewall.match(parseIpAddress(spell(number, way)[0])!, ""))

@@ -5,6 +5,7 @@ import { NODES_A_NETWORK_MAX, NODES_MIN, PrefixTree } from "../../src/firewall/P
 import { PrefixTrie } from "../../src/firewall/PrefixTrie.ts"
 import { ipv4FromWord, parseIpAddress } from "../../src/net/IpAddress.ts"
 import { formatCidr, networkAround, parseIpOrCidr, type Cidr } from "../../src/snapshot/FirewallRule.ts"
+import { adding, removing } from "./Drafts.ts"
 import { address, cidr, edgesOf, isSameNetwork, narrowest } from "./Networks.ts"
 
 const network = (text: string): Cidr => Result.getOrThrow(parseIpOrCidr(text))
@@ -68,9 +69,9 @@ describe("PrefixTrie", () => {
 
   it("returns itself when there is nothing to remove or to add", () => {
     const trie = trieOf("10.0.0.0/8", "10.128.0.0/9", "10.0.0.0/10")
-    assert.strictEqual(trie.remove([network("10.0.0.0/9")]), trie)
-    assert.strictEqual(trie.remove([network("11.0.0.0/8"), network("::/8")]), trie)
-    assert.strictEqual(PrefixTrie.empty.remove([network("::/0")]), PrefixTrie.empty)
+    assert.strictEqual(removing(trie, [network("10.0.0.0/9")]), trie)
+    assert.strictEqual(removing(trie, [network("11.0.0.0/8"), network("::/8")]), trie)
+    assert.strictEqual(removing(PrefixTrie.empty, [network("::/0")]), PrefixTrie.empty)
     assert.strictEqual(trie.add([network("10.128.0.0/9"), network("10.0.0.0/8")]), trie)
     assert.strictEqual(trie.add([]), trie)
   })
@@ -88,24 +89,31 @@ describe("PrefixTrie", () => {
   })
 
   it("agrees with a list after any additions and removals, and older versions stay as they were", () => {
-    const change = fc.record({ adds: fc.boolean(), networks: fc.array(cidr, { maxLength: 4 }), from: fc.nat() })
+    const edit = fc.record({ adds: fc.boolean(), network: cidr })
+    const change = fc.record({ edits: fc.array(edit, { maxLength: 6 }), from: fc.nat() })
     fc.assert(
       fc.property(
         fc.array(change, { maxLength: 30, size: "max" }),
         fc.array(address, { maxLength: 5 }),
         (changes, addresses) => {
           const versions: Array<readonly [PrefixTrie, Model]> = [[PrefixTrie.empty, []]]
-          for (const [i, { adds, from, networks }] of changes.entries()) {
+          for (const [i, { edits, from }] of changes.entries()) {
             // Mostly the newest is changed, and sometimes one that others have been made from already.
-            const [trie, model] = versions[from % 3 === 0 ? from % versions.length : versions.length - 1]!
-            // Removals mostly hit: each also aims at what was added just before.
-            const targets = adds || i === 0 ? networks : [...networks, ...changes[i - 1]!.networks]
-            versions.push(
-              adds ? [trie.add(targets), withAll(model, targets)] : [trie.remove(targets), without(model, targets)]
-            )
+            const [trie, before] = versions[from % 3 === 0 ? from % versions.length : versions.length - 1]!
+            const draft = trie.draft()
+            let model = before
+            for (const { adds, network } of edits) {
+              // Removals mostly hit: each also aims at half of what this change and the one before are about.
+              const known = [...edits, ...(changes[i - 1]?.edits ?? [])].map(({ network }) => network)
+              const removed = [network, ...known.filter((_, at) => at % 2 === from % 2)]
+              if (adds) draft.add(network)
+              else removed.forEach((each) => draft.remove(each))
+              model = adds ? withAll(model, [network]) : without(model, removed)
+            }
+            versions.push([draft.finish(), model])
           }
           const singles = addresses.map((ip): Cidr => ({ ip, length: ip.family === 4 ? 32 : 128 }))
-          const probes = [...changes.flatMap(({ networks }) => networks), ...singles]
+          const probes = [...changes.flatMap(({ edits }) => edits.map(({ network }) => network)), ...singles]
           for (const [version, itsModel] of versions) agrees(version, itsModel, probes)
         }
       ),
@@ -132,19 +140,19 @@ describe("PrefixTree", () => {
       ip: ipv4FromWord(Math.imul(i, 0x9e3779b1)),
       length: 32
     }))
-    const all = PrefixTree.empty(1).add(networks)
+    const all = adding(PrefixTree.empty(1), networks)
     const LONGEST_PATH = 33
     let tree = all
     for (let i = 0; i < 20_000; i++) {
       const network = networks[Math.imul(i, 7919) % networks.length]!
       const before = tree.has(network)
-      tree = before ? tree.remove([network]) : tree.add([network])
+      tree = before ? removing(tree, [network]) : adding(tree, [network])
       assert.strictEqual(tree.has(network), !before)
       assert.isAtMost(tree.nodeCount, NODES_A_NETWORK_MAX * (tree.size + 1) + NODES_MIN + LONGEST_PATH)
       // Others are made of the same version again and again.
-      assert.strictEqual(all.remove([network]).size, networks.length - 1)
+      assert.strictEqual(removing(all, [network]).size, networks.length - 1)
     }
-    assert.deepStrictEqual([...tree.add(networks).entries()], [...all.entries()])
+    assert.deepStrictEqual([...adding(tree, networks).entries()], [...all.entries()])
     assert.isAtMost(all.nodeCount, NODES_A_NETWORK_MAX * all.size + NODES_MIN + LONGEST_PATH)
   })
 
@@ -154,7 +162,7 @@ describe("PrefixTree", () => {
       length: 32
     }))
     const kept = networks.slice(0, 5000)
-    const tree = PrefixTree.empty(1).add(networks).remove(networks.slice(kept.length))
+    const tree = removing(adding(PrefixTree.empty(1), networks), networks.slice(kept.length))
     const entries = [...tree.entries()]
     const before = tree.nodeCount
     let slices = 0
@@ -169,7 +177,7 @@ describe("PrefixTree", () => {
     assert.isBelow(tree.nodeCount, 2 * kept.length + 1)
     assert.deepStrictEqual([...tree.entries()], entries)
     const LONGEST_PATH = 33
-    assert.isAtMost(tree.add([networks.at(-1)!]).nodeCount, 2 * kept.length + 1 + LONGEST_PATH)
+    assert.isAtMost(adding(tree, [networks.at(-1)!]).nodeCount, 2 * kept.length + 1 + LONGEST_PATH)
     assert.deepStrictEqual([...tree.move()], [])
   })
 })
