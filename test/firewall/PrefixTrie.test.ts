@@ -156,6 +156,15 @@ describe("PrefixTree", () => {
     assert.isAtMost(all.nodeCount, NODES_A_NETWORK_MAX * all.size + NODES_MIN + LONGEST_PATH)
   })
 
+  it("takes no room for what changes nothing", () => {
+    const networks = ["10.0.0.0/8", "10.128.0.0/9", "10.1.0.0/16", "11.0.0.0/8"].map(network)
+    const tree = adding(PrefixTree.empty(1), networks)
+    const { nodeCount } = tree
+    assert.strictEqual(adding(tree, networks), tree)
+    assert.strictEqual(removing(tree, ["10.0.0.0/9", "10.1.0.0/17", "12.0.0.0/8"].map(network)), tree)
+    assert.strictEqual(tree.nodeCount, nodeCount)
+  })
+
   it("answers while it moves in slices, and the next change does not move it again", () => {
     const networks = Array.from({ length: 20_000 }, (_, i): Cidr => ({
       ip: ipv4FromWord(Math.imul(i, 0x9e3779b1)),
