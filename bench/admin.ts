@@ -4,7 +4,8 @@
  *
  * Mutations by gRPC, one row each, are compared with raw commits of one row by `node:sqlite`, to a copy of the database
  * on the same disk, rounds interleaved. Then a hundred thousand rules are added and removed in one call, while a probe
- * connects through the proxy; what its connections wait is compared with what they wait in the same time without.
+ * connects through the proxy; what its connections wait is compared with what they wait in the same time without, and
+ * with when the machine ran nobody.
  */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Effect, FileSystem, Path, type Scope } from "effect"
@@ -24,6 +25,7 @@ import {
 import type { BenchError } from "./BenchError.ts"
 import { forkFile, receive, type Child } from "./Child.ts"
 import { longestDelays, noteDelaysIn } from "./LoopDelay.ts"
+import { notePausesIn } from "./MachinePauses.ts"
 import { manyRules, ROUTES, RULES, rules } from "./ManyRules.ts"
 import { RawCommits } from "./RawCommits.ts"
 import { describeMachine, formatTable } from "./Report.ts"
@@ -59,6 +61,8 @@ interface Setup {
   readonly raw: RawCommits
   /** Where the proxy notes when its main thread was late. */
   readonly delays: string
+  /** Where it is noted when the machine ran nobody; `undefined`: that cannot be told. */
+  readonly pauses: string | undefined
 }
 
 const prepare = ({ callers }: Setup, task: AdminTask) => receive(callers, TaskReady, task)
@@ -113,20 +117,26 @@ interface Watched {
   /** Of the proxy's main thread. */
   readonly lateMs: number
   readonly busyMs: number
+  /** The longest that the machine ran nobody; 0 where that cannot be told. */
+  readonly pausedMs: number
 }
 
 /** What connections wait while something is done. */
-const probing = Effect.fnUntraced(function* <E>({ delays, port, probe }: Setup, during: Effect.Effect<void, E>) {
+const probing = Effect.fnUntraced(function* <E>(
+  { delays, pauses, port, probe }: Setup,
+  during: Effect.Effect<void, E>
+) {
   const since = Date.now()
   probe.process.send({ _tag: "Start", port } satisfies ProbeRequest)
   yield* during
   const waits = yield* receive(probe, ProbeAnswer, { _tag: "Stop" } satisfies ProbeRequest)
-  return { waits, ...longestDelays(delays, since) } satisfies Watched
+  const pausedMs = pauses === undefined ? 0 : longestDelays(pauses, since).lateMs
+  return { waits, ...longestDelays(delays, since), pausedMs } satisfies Watched
 })
 
 const benchImports = Effect.fnUntraced(function* (setup: Setup) {
   const rows: Array<ReadonlyArray<string>> = []
-  const worst: Array<Worst> = []
+  const tries: Array<Try> = []
   yield* probing(setup, Effect.sleep(WARM_UP))
   for (let i = 0; i < TRIES; i++) {
     for (const [name, task] of imports(setup)) {
@@ -138,39 +148,51 @@ const benchImports = Effect.fnUntraced(function* (setup: Setup) {
       const meanwhile = yield* probing(setup, done)
       const quiet = yield* probing(setup, Effect.sleep(wallMs))
       rows.push([name, wallMs.toFixed(0), ...formatWatched(meanwhile), ...formatWatched(quiet)])
-      worst.push({ name, ms: meanwhile.waits.worstMs, quietMs: quiet.waits.worstMs })
+      tries.push({ name, meanwhile, quiet })
     }
   }
-  const columns = ["worst ms", "p99", "probe late", "late", "busy"]
+  const columns = ["worst ms", "p99", "probe late", "late", "busy", "machine"]
   console.log(
     formatTable([[`${RULES} rules`, "took ms", ...columns, ...columns.map((name) => `quiet ${name}`)], ...rows])
   )
-  console.log(`\n${formatWorst(worst)}`)
+  console.log(`\n${formatWorst(tries)}`)
 })
 
-/** The longest that a connection waited, in one import and in as long without. */
-interface Worst {
+/** In one import, and in as long without. */
+interface Try {
   readonly name: string
-  readonly ms: number
-  readonly quietMs: number
+  readonly meanwhile: Watched
+  readonly quiet: Watched
 }
 
-/** Of each kind of import, over its tries. */
-const formatWorst = (worst: ReadonlyArray<Worst>): string => {
-  const rows = [...Map.groupBy(worst, ({ name }) => name)].map(([name, tries]) => {
-    const [ms, quietMs] = [tries.map(({ ms }) => ms), tries.map(({ quietMs }) => quietMs)]
-    return [name, ...[median(ms), ...ms.toSorted((a, b) => a - b), median(quietMs)].map((each) => each.toFixed(1))]
+/** The longest that a connection waited in each kind of import, over its tries. */
+const formatWorst = (tries: ReadonlyArray<Try>): string => {
+  const bySize = (watched: ReadonlyArray<Watched>) => watched.toSorted((a, b) => a.waits.worstMs - b.waits.worstMs)
+  const middle = (watched: ReadonlyArray<Watched>) => median(watched.map(({ waits }) => waits.worstMs)).toFixed(1)
+  const rows = [...Map.groupBy(tries, ({ name }) => name)].map(([name, ofName]) => {
+    const [meanwhile, quiet] = [ofName.map(({ meanwhile }) => meanwhile), ofName.map(({ quiet }) => quiet)]
+    return [
+      name,
+      middle(meanwhile),
+      ...bySize(meanwhile).map(formatWait),
+      middle(quiet),
+      formatWait(bySize(quiet).at(-1)!)
+    ]
   })
-  const columns = ["median", ...Array.from({ length: TRIES }, (_, i) => String(i + 1)), "quiet median"]
+  const columns = ["median", ...Array.from({ length: TRIES }, (_, i) => String(i + 1)), "quiet median", "quiet worst"]
   return formatTable([["worst ms, the tries by size", ...columns], ...rows])
 }
 
-const formatWatched = ({ busyMs, lateMs, waits }: Watched) => [
+/** A star: the machine ran nobody for some of that, or at another time in that import. */
+const formatWait = ({ pausedMs, waits }: Watched): string => `${waits.worstMs.toFixed(1)}${pausedMs > 0 ? "*" : " "}`
+
+const formatWatched = ({ busyMs, lateMs, pausedMs, waits }: Watched) => [
   waits.worstMs.toFixed(1),
   waits.p99Ms.toFixed(1),
   waits.lateMs.toFixed(1),
   lateMs.toFixed(1),
-  busyMs.toFixed(1)
+  busyMs.toFixed(1),
+  pausedMs.toFixed(1)
 ]
 
 const configOf = (database: string): string => `
@@ -193,6 +215,7 @@ const setUp = Effect.fnUntraced(function* (
   const file = path.join(folder, "mc-proxy.db")
   const rawFile = path.join(folder, "raw.db")
   const delays = path.join(folder, "delays.jsonl")
+  const pauses = path.join(folder, "pauses.jsonl")
   const probe = yield* forkFile("AdminProbe.ts")
   const { backend } = yield* receive(probe, ProbeReady)
   const seed = manyRules(LISTENER, backend)
@@ -207,7 +230,8 @@ const setUp = Effect.fnUntraced(function* (
     [path.join(folder, "admin.sock"), String(CALLERS)],
     ["--expose-gc"]
   )
-  return { backend, callers, delays, port, probe, raw }
+  const isNoted = yield* notePausesIn(pauses)
+  return { backend, callers, delays, pauses: isNoted ? pauses : undefined, port, probe, raw }
 })
 
 const bench = Effect.gen(function* () {
