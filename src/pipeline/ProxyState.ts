@@ -51,8 +51,8 @@ export interface Applied {
 }
 
 /**
- * `state` after `change`, which must be right for it and is read once. Connections are served meanwhile: a long change is applied a slice
- * at a time, and nothing of it shows before the whole is there.
+ * `state` after `change`, which must be right for it and is read once. Connections are served meanwhile: a long change is
+ * applied a slice at a time, and nothing of it shows before the whole is there.
  */
 export const apply = Effect.fnUntraced(function* (
   state: ProxyState,
@@ -72,14 +72,14 @@ export const apply = Effect.fnUntraced(function* (
   return { state: { revision, ...draft.finish() }, settle: draft.settle }
 })
 
-/** One is a rule added to a hundred thousand others, which takes a microsecond; a slice, a fraction of a millisecond. */
-const WORK_A_SLICE = 250
+/** One is a rule added to a hundred thousand others, which takes a microsecond; a slice, half a millisecond. */
+const WORK_A_SLICE = 500
 
 /**
  * After each slice connections have the thread to themselves: one takes several turns of the loop, and waited for a slice
  * in each. Costs an import of a hundred thousand rules half a second.
  */
-const PAUSE = "1 millis"
+const PAUSE = "2 millis"
 
 /** So many routes are let go in the time of one rule. */
 const ROUTES_A_RULE = 50
@@ -132,12 +132,13 @@ class Draft {
 
   *#applyRules({ _tag, rules }: RulesEdit): Generator<number> {
     const firewall = (this.#firewall ??= yield* this.#draftFirewall())
-    for (const [i, rule] of rules.entries()) {
-      if (i > 0 && i % WORK_A_SLICE === 0) yield WORK_A_SLICE
+    let applied = 0
+    for (const rule of rules) {
       if (_tag === "PutRules") firewall.add(rule)
       else firewall.remove(rule)
+      if (++applied % WORK_A_SLICE === 0) yield WORK_A_SLICE
     }
-    yield rules.length % WORK_A_SLICE
+    yield applied % WORK_A_SLICE
   }
 
   *#draftFirewall(): Generator<number, FirewallDraft> {
