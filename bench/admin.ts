@@ -49,6 +49,12 @@ const TRIES = 5
 /** Until all that connections run is compiled, Node's streams included: closed ones burden the collector until then. */
 const WARM_UP = "30 seconds"
 
+/**
+ * The probe's collector took a processor for up to four milliseconds at a time, in which a connection waited for the
+ * probe itself, or for a proxy that waited behind it.
+ */
+const RARELY_COLLECTING = ["--min-semi-space-size=64", "--max-semi-space-size=64", "--heap-growing-percent=300"]
+
 const LISTENER = "127.0.0.1:0"
 
 interface Setup {
@@ -216,7 +222,7 @@ const setUp = Effect.fnUntraced(function* (
   const rawFile = path.join(folder, "raw.db")
   const delays = path.join(folder, "delays.jsonl")
   const pauses = path.join(folder, "pauses.jsonl")
-  const probe = yield* forkFile("AdminProbe.ts")
+  const probe = yield* forkFile("AdminProbe.ts", [], RARELY_COLLECTING)
   const { backend } = yield* receive(probe, ProbeReady)
   const seed = manyRules(LISTENER, backend)
   yield* Store.pipe(
