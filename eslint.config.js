@@ -71,5 +71,15 @@ export default tseslint.config(
   {
     files: ["bin/**", "*.js", "scripts/**"],
     languageOptions: { globals: { process: "readonly", console: "readonly", URL: "readonly" } }
+  },
+  {
+    // Where a Node that is too old says so.
+    files: ["bin/**"],
+    rules: {
+      "no-restricted-imports": [
+        "error",
+        { patterns: [{ regex: "^node:", message: "A Node before 14.13 knows it without node: only." }] }
+      ]
+    }
   }
 )
